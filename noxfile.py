@@ -1,0 +1,20 @@
+"""The test suite on every Python, and on the oldest NumPy, that vdprune is made for."""
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+
+
+@nox.session(python=["3.10", "3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """Run the suite on the newest packages."""
+    session.install(".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=["3.10", "3.12"])
+def tests_numpy1(session: nox.Session) -> None:
+    """Run the suite on NumPy 1.26."""
+    session.install(".[test]", "numpy==1.26.4")
+    session.run("pytest", *session.posargs)

@@ -1,0 +1,58 @@
+"""Sparse variational dropout for Chainer: the public names, each found on first use."""
+
+from typing import TYPE_CHECKING, Any
+
+from vdprune import chainer_compat as _chainer_compat
+from vdprune.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from vdprune.archs import build_arch as build_arch
+    from vdprune.chain import VariationalDropoutChain as VariationalDropoutChain
+    from vdprune.checkpoint import load_checkpoint as load_checkpoint
+    from vdprune.checkpoint import save_checkpoint as save_checkpoint
+    from vdprune.conversion import to_cpu_sparse as to_cpu_sparse
+    from vdprune.conversion import to_variational_dropout as to_variational_dropout
+    from vdprune.datasets import load_dataset as load_dataset
+    from vdprune.errors import VdpruneError as VdpruneError
+    from vdprune.evaluation import evaluate as evaluate
+    from vdprune.export import export_weights as export_weights
+    from vdprune.export import load_weights as load_weights
+    from vdprune.links import VariationalDropoutConvolution2D as VariationalDropoutConvolution2D
+    from vdprune.links import VariationalDropoutLinear as VariationalDropoutLinear
+    from vdprune.pruning import prune as prune
+
+_HOMES = {
+    "VariationalDropoutChain": "vdprune.chain",
+    "VariationalDropoutConvolution2D": "vdprune.links",
+    "VariationalDropoutLinear": "vdprune.links",
+    "VdpruneError": "vdprune.errors",
+    "build_arch": "vdprune.archs",
+    "evaluate": "vdprune.evaluation",
+    "export_weights": "vdprune.export",
+    "load_checkpoint": "vdprune.checkpoint",
+    "load_dataset": "vdprune.datasets",
+    "load_weights": "vdprune.export",
+    "prune": "vdprune.pruning",
+    "save_checkpoint": "vdprune.checkpoint",
+    "to_cpu_sparse": "vdprune.conversion",
+    "to_variational_dropout": "vdprune.conversion",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+_chainer_compat.install()
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's module when the name is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vdprune' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""python -m vdprune."""
+
+from vdprune.cli.main import main
+
+main()

@@ -1,0 +1,193 @@
+"""The chain whose loss is the joint objective of variational dropout."""
+
+from typing import Any
+
+import chainer
+import chainer.functions as F
+from chainer import Chain, LinkHook, Variable, as_array, reporter
+
+from vdprune import conversion
+from vdprune.errors import ArgumentError, NonFiniteLossError
+from vdprune.links.variational_dropout import sharing_log_alpha
+from vdprune.sparsity import NetworkSparsity, measure_sparsity
+
+
+class VariationalDropoutChain(Chain):
+    """Base class of models with variational dropout layers.
+
+    Derive a model from it, alone or before an ordinary Chain class, and give ``calc_loss`` to
+    Chainer's updater::
+
+        class Net(VariationalDropoutChain):
+            def __init__(self):
+                super().__init__(num_train=60000)
+                with self.init_scope():
+                    self.l1 = VariationalDropoutLinear(784, 10)
+
+            def forward(self, x):
+                return self.l1(x)
+
+        StandardUpdater(train_iter, optimizer, loss_func=model.calc_loss)
+
+    Args:
+        warm_up: What the KL weight ``kl_coef`` gains with each training step, from 0 up to 1. With 0
+            it is 1 from the start, or what is assigned to it.
+        num_train: Number of training examples N; the KL divergence is divided by it. May be set
+            later, as an attribute.
+        statistics_interval: mean_p, sparsity and W/Wnz are counted anew once in so many training
+            steps.
+        **kwargs: For the next class in line, as an ordinary Chain's own arguments.
+    """
+
+    def __init__(
+        self,
+        warm_up: float = 0.0001,
+        num_train: int | None = None,
+        statistics_interval: int = 100,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.warm_up = warm_up
+        self.num_train = num_train
+        self.statistics_interval = statistics_interval
+        self.add_persistent("kl_coef", 0.0 if warm_up else 1.0)
+        self.add_persistent("iteration", 0)
+        self._statistics: dict[str, float] = {}
+
+    def calc_loss(self, x: Any, t: Any) -> Variable:
+        """Compute the joint objective of a batch: mean cross entropy + kl_coef * KL / N.
+
+        Reports ``loss``, ``class`` (the cross entropy), ``kl`` (KL / N, in nats per training
+        example), ``kl_coef`` and ``accuracy``; in training also ``mean_p`` (mean dropout rate),
+        ``sparsity`` and ``W/Wnz`` (the compression).
+
+        Args:
+            x: Batch of inputs, what the model's ``forward`` takes.
+            t: Their labels, shape (batch,), int32.
+
+        Returns:
+            The loss, shape ().
+
+        Raises:
+            ArgumentError: ``num_train`` is not set.
+            NonFiniteLossError: In training, the loss is infinite or not a number.
+        """
+        is_training = chainer.config.train
+        links = [link for _, link in self.named_variational_links()]
+        with sharing_log_alpha(links):
+            y = self(x)
+            class_loss = F.softmax_cross_entropy(y, t)
+            kl = self._kl_per_example(links)
+            loss = class_loss if kl is None else class_loss + self.kl_coef * kl
+            if is_training:
+                self._start_step(x, loss, links)
+        observation = {
+            "loss": loss.array,
+            "class": class_loss.array,
+            "kl": 0.0 if kl is None else kl.array,
+            "kl_coef": self.kl_coef,
+            "accuracy": F.accuracy(y, t).array,
+        }
+        if is_training:
+            observation.update(self._statistics)
+            if self.warm_up:
+                self.kl_coef = min(1.0, self.kl_coef + self.warm_up)
+        reporter.report(observation, self)
+        return loss
+
+    def sparsity(self) -> NetworkSparsity:
+        """Count the weights of the variational layers that survive their thresholds.
+
+        Returns:
+            The counts per layer and in all.
+        """
+        return measure_sparsity(
+            (name, as_array(link.masked_W())) for name, link in self.named_variational_links()
+        )
+
+    def named_variational_links(self) -> list[tuple[str, Any]]:
+        """List the variational layers.
+
+        Returns:
+            Path, as ``l1`` or ``block/0/conv``, and link.
+        """
+        return conversion.named_variational_links(self)
+
+    def to_variational_dropout(self, **kwargs: Any) -> conversion.ConversionReport:
+        """Turn every Linear and Convolution2D of the chain into its variational twin, in place.
+
+        Args:
+            **kwargs: Those of `vdprune.to_variational_dropout`.
+
+        Returns:
+            What was converted and what was left alone.
+        """
+        return conversion.to_variational_dropout(self, **kwargs)
+
+    def to_cpu_sparse(self) -> None:
+        """Turn every variational layer into a sparse one for inference on the CPU, in place."""
+        conversion.to_cpu_sparse(self)
+
+    def _kl_per_example(self, links: list[Any]) -> Variable | None:
+        if not links:
+            return None
+        if self.num_train is None:
+            raise ArgumentError(
+                f"{type(self).__name__}.num_train is None: the KL divergence is divided by the "
+                "number of training examples, so set num_train to it, as in model.num_train = "
+                "len(train)"
+            )
+        return sum(link.kl_divergence() for link in links) / self.num_train
+
+    def _start_step(self, x: Any, loss: Variable, links: list[Any]) -> None:
+        xp = self.device.xp
+        if not xp.isfinite(loss.array):
+            raise NonFiniteLossError(
+                f"the loss is {float(loss.array)} at iteration {self.iteration + 1}: "
+                f"{self._blame(x)}; lower the learning rate, or raise the KL weight more slowly"
+            )
+        if self.iteration % self.statistics_interval == 0 or not self._statistics:
+            self._statistics = self._count_statistics(links)
+        self.iteration += 1
+
+    def _count_statistics(self, links: list[Any]) -> dict[str, float]:
+        sparsity = self.sparsity()
+        if not sparsity.weights:
+            return {}
+        sum_p = sum(F.sigmoid(link.log_alpha().array).array.sum() for link in links)
+        return {
+            "mean_p": float(sum_p) / sparsity.weights,
+            "sparsity": sparsity.sparsity,
+            "W/Wnz": sparsity.compression or float("inf"),
+        }
+
+    def _blame(self, x: Any) -> str:
+        """Name the first place where a number is not finite."""
+        xp = self.device.xp
+        for name, param in self.namedparams():
+            count = int((~xp.isfinite(param.array)).sum())
+            if count:
+                layer, _, attribute = name.lstrip("/").rpartition("/")
+                return f"{count} of the {param.size} values of {attribute} of layer {layer} are not"
+        if not xp.isfinite(as_array(x)).all():
+            return "the batch of inputs holds numbers that are not finite"
+        with chainer.no_backprop_mode(), _FirstNonFinite(self) as hook:
+            self(x)
+        if hook.layer is not None:
+            return f"the outputs of layer {hook.layer} are not finite, its weights are"
+        return "each layer's output is finite, their cross entropy or KL divergence is not"
+
+
+class _FirstNonFinite(LinkHook):
+    """Remembers the first link whose output is not finite."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.layer: str | None = None
+        self._names = {id(link): name.lstrip("/") for name, link in chain.namedlinks(skipself=True)}
+
+    def forward_postprocess(self, args: Any) -> None:
+        name = self._names.get(id(args.link))
+        if self.layer is None and name is not None and isinstance(args.out, Variable):
+            xp = args.link.device.xp
+            if not xp.isfinite(args.out.array).all():
+                self.layer = name

@@ -1,0 +1,225 @@
+"""The one place that makes Chainer 7.8.1 work on today's Python and NumPy.
+
+Chainer's last release predates NumPy 1.24, NumPy 2 and the setuptools without ``pkg_resources``. This
+module imports no Chainer. It puts a finder in front of ``sys.meta_path`` that mends the few modules
+named in `MENDS` as they are imported, whoever imports them; those imported already are
+mended at once. NumPy itself is left as it is: a module that wants a name NumPy has dropped gets
+a view of NumPy that has it.
+"""
+
+import contextlib
+import functools
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from vdprune.errors import VdpruneError
+
+
+class _NumpyView(types.ModuleType):
+    """NumPy with some names added, for one module's eyes."""
+
+    def __init__(self, **names: Any) -> None:
+        super().__init__("numpy")
+        self.__dict__.update(names)
+
+    def __getattr__(self, name: str) -> Any:
+        import numpy
+
+        return getattr(numpy, name)
+
+
+def _sctypes() -> dict[str, list[type]]:
+    """Rebuild the two entries of ``numpy.sctypes``, gone in NumPy 2, that Chainer reads."""
+    import numpy
+
+    return {
+        "int": [numpy.int8, numpy.int16, numpy.int32, numpy.int64],
+        "float": [numpy.float16, numpy.float32, numpy.float64, numpy.longdouble],
+    }
+
+
+@contextlib.contextmanager
+def _numpy_with_sctypes() -> Iterator[None]:
+    """``chainer.functions.array.as_strided`` reads ``numpy.sctypes`` while it is imported."""
+    import numpy
+
+    if hasattr(numpy, "sctypes"):
+        yield
+        return
+    numpy.sctypes = _sctypes()  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del numpy.sctypes  # type: ignore[attr-defined]
+
+
+def _mend_as_strided(module: types.ModuleType) -> None:
+    """Give ``F.as_strided``, whose backward reads ``numpy.sctypes`` when called, its own view."""
+    if not hasattr(module.np, "sctypes"):
+        module.np = _NumpyView(sctypes=_sctypes())  # type: ignore[attr-defined]
+
+
+def _mend_resize_images(module: types.ModuleType) -> None:
+    """Give the one function of ``F.resize_images`` that wants it the ``numpy.float`` of old.
+
+    The rest of the module compares ``xp is numpy``, so it must keep the real one.
+    """
+    function = module.compute_indices_and_weights
+    names = {**vars(module), "numpy": _NumpyView(float=float)}
+    mended = types.FunctionType(function.__code__, names, function.__name__)
+    module.compute_indices_and_weights = functools.wraps(function)(mended)  # type: ignore[attr-defined]
+
+
+def _mend_hdf5(module: types.ModuleType) -> None:
+    """Let the HDF5 serializers handle ``str``, so that whole trainers can be saved.
+
+    LogReport, PrintReport, PlotReport and the value triggers keep strings; h5py refuses NumPy's
+    ``<U`` arrays, which is what Chainer makes of them.
+    """
+    h5py = module.h5py
+    write = module.HDF5Serializer.__call__
+    read = module.HDF5Deserializer.__call__
+
+    @functools.wraps(write)
+    def write_or_write_str(self: Any, key: str, value: Any) -> Any:
+        if isinstance(value, str):
+            self.group.create_dataset(key, data=value, dtype=h5py.string_dtype())
+            return value
+        return write(self, key, value)
+
+    @functools.wraps(read)
+    def read_or_read_str(self: Any, key: str, value: Any) -> Any:
+        if self.group is not None and key in self.group:
+            dataset = self.group[key]
+            if isinstance(dataset, h5py.Dataset) and h5py.check_string_dtype(dataset.dtype):
+                return dataset.asstr()[()]
+        return read(self, key, value)
+
+    module.HDF5Serializer.__call__ = write_or_write_str  # type: ignore[attr-defined]
+    module.HDF5Deserializer.__call__ = read_or_read_str  # type: ignore[attr-defined]
+
+
+class _NoWorkingSet:
+    """What ``chainer.testing.with_requires`` finds where ``pkg_resources`` is not installed."""
+
+    def require(self, *requirements: str) -> None:
+        raise VdpruneError(
+            f"chainer.testing needs pkg_resources to check {', '.join(requirements)}, and it is not "
+            "installed: pip install 'setuptools<81'"
+        )
+
+
+@contextlib.contextmanager
+def _stand_in_for_pkg_resources() -> Iterator[None]:
+    """``chainer.testing`` imports ``pkg_resources`` for two decorators; gradient checks need neither."""
+    if importlib.util.find_spec("pkg_resources") is not None:
+        yield
+        return
+    stand_in = types.ModuleType("pkg_resources")
+    stand_in.WorkingSet = _NoWorkingSet  # type: ignore[attr-defined]
+    stand_in.ResolutionError = VdpruneError  # type: ignore[attr-defined]
+    sys.modules["pkg_resources"] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules["pkg_resources"]
+
+
+@contextlib.contextmanager
+def _without_leftovers() -> Iterator[None]:
+    """Start Chainer's import from nothing.
+
+    An import of Chainer that failed before vdprune was there leaves the submodules that it got
+    through in ``sys.modules``; mixed with new ones they would be half of Chainer twice.
+    """
+    for name in list(sys.modules):
+        if name.startswith("chainer.") or name.partition(".")[0] == "chainerx":
+            del sys.modules[name]
+    yield
+
+
+class _EnvironmentCheckLoader(importlib.abc.Loader):
+    """Makes a ``chainer._environment_check`` that checks nothing.
+
+    The original imports ``numpy.distutils`` and ``pkg_resources``, both gone or going, to warn of
+    Python 3.5.0, of vecLib on old macOS and of every CuPy that came out after Chainer.
+    """
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.check = lambda: None  # type: ignore[attr-defined]
+
+
+# module -> (what holds while it is imported, what is done to it afterwards)
+MENDS: dict[
+    str,
+    tuple[
+        Callable[[], contextlib.AbstractContextManager[None]],
+        Callable[[types.ModuleType], None] | None,
+    ],
+] = {
+    "chainer": (_without_leftovers, None),
+    "chainer.functions.array.as_strided": (_numpy_with_sctypes, _mend_as_strided),
+    "chainer.functions.array.resize_images": (contextlib.nullcontext, _mend_resize_images),
+    "chainer.serializers.hdf5": (contextlib.nullcontext, _mend_hdf5),
+    "chainer.testing.helper": (_stand_in_for_pkg_resources, None),
+}
+
+
+class _MendingFinder(importlib.abc.MetaPathFinder):
+    """Finds the modules in `MENDS` where the other finders do, and mends them as they load."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: types.ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname == "chainer._environment_check":
+            return importlib.machinery.ModuleSpec(fullname, _EnvironmentCheckLoader())
+        if fullname not in MENDS:
+            return None
+        spec = self._find_elsewhere(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            self._mend_on_load(fullname, spec.loader)
+        return spec
+
+    def _find_elsewhere(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None
+    ) -> importlib.machinery.ModuleSpec | None:
+        for finder in sys.meta_path:
+            if finder is not self:
+                spec = finder.find_spec(fullname, path, target)
+                if spec is not None:
+                    return spec
+        return None
+
+    def _mend_on_load(self, fullname: str, loader: Any) -> None:
+        while_importing, mend = MENDS[fullname]
+        load = loader.exec_module
+
+        def exec_module(module: types.ModuleType) -> None:
+            with while_importing():
+                load(module)
+            if mend is not None:
+                mend(module)
+
+        loader.exec_module = exec_module
+
+
+def install() -> None:
+    """Mend what is loaded of Chainer, and whatever of it is imported from now on. Done once."""
+    if any(isinstance(finder, _MendingFinder) for finder in sys.meta_path):
+        return
+    if "chainer" in sys.modules:
+        for name, (_, mend) in MENDS.items():
+            if mend is not None and name in sys.modules:
+                mend(sys.modules[name])
+    sys.meta_path.insert(0, _MendingFinder())

@@ -1,0 +1,188 @@
+"""The HDF5 checkpoint: a variational network, how it was trained and what training did.
+
+Layout (see README.md, "Files"): root attributes; ``model/`` as chainer.serializers.save_hdf5 lays it
+out; ``history/``, one array a column; in a training checkpoint ``training/``, all that a resumed run
+needs; in a pruned one ``masks/``, one array of bool per variational layer.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy
+from chainer import get_device
+from chainer.serializers import HDF5Deserializer, HDF5Serializer
+
+from vdprune.archs import build_arch
+from vdprune.chain import VariationalDropoutChain
+from vdprune.errors import ArgumentError, FileFormatError
+from vdprune.storage import check_plausible_size, new_h5, open_h5, read_json_attribute
+
+FORMAT = "vdprune-checkpoint"
+FORMAT_VERSION = 1
+
+History = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds, but for the state of a run in progress.
+
+    Args:
+        model: The variational network.
+        arch: Its name in the registry.
+        arch_kwargs: What `build_arch` was given: input_shape, classes, theta_std.
+        recipe: The recipe's fields.
+        dataset: Name of the data set it was trained on.
+        threshold: Log alpha above which weights are cut.
+        history: A row for each epoch; every row has the same columns.
+        pruned: Whether the cut weights have been set to zero for good.
+    """
+
+    model: VariationalDropoutChain
+    arch: str
+    arch_kwargs: dict[str, Any]
+    recipe: dict[str, Any]
+    dataset: str
+    threshold: float
+    history: History = field(default_factory=list)
+    pruned: bool = False
+
+    @property
+    def kind(self) -> str:
+        """``pruned`` or ``checkpoint``."""
+        return "pruned" if self.pruned else "checkpoint"
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return tuple(self.arch_kwargs["input_shape"])
+
+
+def save_checkpoint(
+    path: Path,
+    checkpoint: Checkpoint,
+    save_training: Callable[[h5py.Group], None] | None = None,
+) -> None:
+    """Write a checkpoint, in one step.
+
+    Args:
+        path: The file.
+        checkpoint: What it shall hold.
+        save_training: Fills the group ``training/``; None leaves it out.
+
+    Raises:
+        FileWriteError: It can't be written; a file that was there is as it was.
+    """
+    with new_h5(path, FORMAT, FORMAT_VERSION) as file:
+        file.attrs["kind"] = checkpoint.kind
+        file.attrs["arch"] = checkpoint.arch
+        file.attrs["arch_kwargs"] = json.dumps(checkpoint.arch_kwargs)
+        file.attrs["recipe"] = json.dumps(checkpoint.recipe)
+        file.attrs["dataset"] = checkpoint.dataset
+        file.attrs["input_shape"] = checkpoint.input_shape
+        file.attrs["threshold"] = checkpoint.threshold
+        HDF5Serializer(file.create_group("model")).save(checkpoint.model)
+        _write_history(file.create_group("history"), checkpoint.history)
+        if checkpoint.pruned:
+            masks = file.create_group("masks")
+            for name, link in checkpoint.model.named_variational_links():
+                mask = get_device("@numpy").send(link.W.array != 0)
+                masks.create_dataset(name, data=mask, compression="gzip")
+        if save_training is not None:
+            save_training(file.create_group("training"))
+
+
+def load_checkpoint(
+    path: Path, load_training: Callable[[h5py.Group, Checkpoint], None] | None = None
+) -> Checkpoint:
+    """Read a checkpoint.
+
+    Args:
+        path: The file.
+        load_training: Reads the group ``training/``; None passes it over.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        FileFormatError: It is missing, damaged, of another format or of a newer version, its arrays do
+            not fit its arch, or it holds no run to go on with where ``load_training`` is given.
+    """
+    with open_h5(path, {FORMAT: FORMAT_VERSION}) as file:
+        file.visititems(lambda _, item: _check_item(item))
+        checkpoint = Checkpoint(
+            model=_load_model(path, file),
+            arch=file.attrs["arch"],
+            arch_kwargs=read_json_attribute(file, "arch_kwargs"),
+            recipe=read_json_attribute(file, "recipe"),
+            dataset=file.attrs["dataset"],
+            threshold=float(file.attrs["threshold"]),
+            history=_read_history(file["history"]),
+            pruned=file.attrs["kind"] == "pruned",
+        )
+        if load_training is not None:
+            if "training" not in file:
+                raise FileFormatError(
+                    f"{path} is a {checkpoint.kind} file without the state of a training run: only "
+                    "what `vdprune train` wrote can be resumed"
+                )
+            load_training(file["training"], checkpoint)
+        return checkpoint
+
+
+def _load_model(path: Path, file: h5py.File) -> VariationalDropoutChain:
+    kwargs = read_json_attribute(file, "arch_kwargs")
+    stored_shape = tuple(int(n) for n in file.attrs["input_shape"])
+    if (
+        tuple(kwargs["input_shape"]) != stored_shape
+        or math.prod(stored_shape) > file.id.get_filesize()
+    ):
+        raise FileFormatError(
+            f"{path} is damaged: its input_shape is {stored_shape} in one place and "
+            f"{kwargs['input_shape']} in another"
+        )
+    try:
+        model = build_arch(file.attrs["arch"], **kwargs)
+        model.warm_up = 0
+        model.to_variational_dropout(loga_threshold=float(file.attrs["threshold"]))
+    except (ArgumentError, TypeError) as error:
+        raise FileFormatError(f"{path} can't be made into a network: {error}") from error
+    group = file["model"]
+    for name, param in model.namedparams():
+        name = name.lstrip("/")
+        if name not in group or group[name].shape != param.shape:
+            found = group[name].shape if name in group else "nothing"
+            raise FileFormatError(
+                f"{path}: {name} has shape {found} in the file, {file.attrs['arch']} with "
+                f"{json.dumps(kwargs)} needs {param.shape}"
+            )
+    HDF5Deserializer(group).load(model)
+    return model
+
+
+def _check_item(item: Any) -> None:
+    if isinstance(item, h5py.Dataset):
+        check_plausible_size(item)
+
+
+def _write_history(group: h5py.Group, history: History) -> None:
+    for column in history[0] if history else ():
+        group.create_dataset(column, data=numpy.array([row[column] for row in history], "f8"))
+
+
+def _read_history(group: h5py.Group) -> History:
+    columns: dict[str, list[float]] = {}
+
+    def read(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            columns[name] = [float(value) for value in item[...]]
+
+    group.visititems(read)
+    if len({len(values) for values in columns.values()}) > 1:
+        raise FileFormatError(f"{group.file.filename} is damaged: history columns differ in length")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

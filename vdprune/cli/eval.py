@@ -1,0 +1,64 @@
+"""vdprune eval."""
+
+from pathlib import Path
+
+import click
+
+from vdprune.cli.options import FILE, config_option, dataset_options, gpu_option, output_options
+
+
+@click.command("eval")
+@click.argument("file", type=FILE)
+@dataset_options(default="the one it was trained on")
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    default="test",
+    show_default=True,
+    help="Which examples to use; validation are those that `train --validation` held out.",
+)
+@gpu_option
+@output_options
+@config_option
+def eval_command(
+    file: Path,
+    dataset: str | None,
+    data_root: Path | None,
+    split: str,
+    gpu: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Measure error and size of a network.
+
+    FILE is any of ours: checkpoint.h5, pruned.h5, or exported weights (.h5 or .npz).
+    """
+    from vdprune.cli.loading import load_any
+    from vdprune.cli.results import describe_file, print_result
+    from vdprune.datasets import load_dataset
+    from vdprune.devices import get_device
+    from vdprune.errors import ArgumentError
+    from vdprune.evaluation import evaluate
+
+    device = get_device(gpu)
+    loaded = load_any(file)
+    data = load_dataset(dataset or loaded.dataset, data_root).hold_out(loaded.validation or 0)
+    examples = getattr(data, split)
+    if examples is None:
+        raise ArgumentError(
+            f"{file} knows of no validation examples: train with --validation N to hold some out"
+        )
+    if not quiet and not as_json:
+        click.echo(f"evaluating on {examples.description}", err=True)
+    loaded.model.to_device(device)
+    evaluation = evaluate(loaded.model, examples)
+    result = describe_file(
+        file,
+        loaded.kind,
+        loaded.arch,
+        data.name,
+        loaded.threshold,
+        loaded.sparsity,
+        evaluation,
+    )
+    print_result(result, as_json, examples.description)

@@ -1,0 +1,105 @@
+"""Opens any of our files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vdprune import checkpoint, export
+from vdprune.errors import FileFormatError
+from vdprune.export.weights import FORMAT as WEIGHTS_FORMAT
+from vdprune.export.weights import FORMAT_VERSION as WEIGHTS_VERSION
+from vdprune.sparsity import NetworkSparsity
+from vdprune.storage import open_h5
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """A network out of a checkpoint, a pruned one or a weight file.
+
+    Args:
+        kind: checkpoint, pruned or weights.
+        model: The network.
+        arch: Its name.
+        dataset: What it was trained on.
+        threshold: Log alpha above which its weights are zero.
+        sparsity: Its counts.
+        validation: How many training examples were held out of its training; None if unknown.
+    """
+
+    kind: str
+    model: Any
+    arch: str
+    dataset: str
+    threshold: float
+    sparsity: NetworkSparsity
+    validation: int | None
+
+
+def load_any(path: Path) -> LoadedFile:
+    """Open a file of ours, whatever it is.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        FileFormatError: It is missing, damaged or not ours.
+    """
+    if _format_of(path) == WEIGHTS_FORMAT:
+        weights = export.load_weights(path)
+        header = weights.header
+        return LoadedFile(
+            "weights",
+            weights.build(),
+            header["arch"],
+            header["dataset"],
+            header["threshold"],
+            weights.sparsity(),
+            None,
+        )
+    loaded = checkpoint.load_checkpoint(path)
+    return LoadedFile(
+        loaded.kind,
+        loaded.model,
+        loaded.arch,
+        loaded.dataset,
+        loaded.threshold,
+        loaded.model.sparsity(),
+        loaded.recipe["validation"],
+    )
+
+
+def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
+    """Open a checkpoint, with a hint where another file of ours is given instead.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        FileFormatError: It is missing, damaged or not a checkpoint.
+    """
+    if _format_of(path) == WEIGHTS_FORMAT:
+        raise FileFormatError(
+            f"{path} is an exported weight file, which no longer knows its weights' noise: give the "
+            "checkpoint that it was made from"
+        )
+    return checkpoint.load_checkpoint(path)
+
+
+def _format_of(path: Path) -> str:
+    if not path.is_file():
+        raise FileFormatError(
+            f"there is no file {str(path)!r}: `vdprune train` writes checkpoint.h5, `vdprune prune` "
+            "pruned.h5, `vdprune export` weights.h5; give another one by its name"
+        )
+    with path.open("rb") as file:
+        if file.read(2) == b"PK":
+            return WEIGHTS_FORMAT
+    kinds = {checkpoint.FORMAT: checkpoint.FORMAT_VERSION, WEIGHTS_FORMAT: WEIGHTS_VERSION}
+    with open_h5(path, kinds) as file:
+        return str(file.attrs["format"])

@@ -1,0 +1,96 @@
+"""What `vdprune train` shows while it runs, on standard error."""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+from tqdm import tqdm
+
+from vdprune.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from vdprune.training.trainer import Callbacks, TrainingRun
+
+
+class Progress:
+    """A line per epoch, and a bar within the epoch on a terminal.
+
+    Args:
+        quiet: Show nothing.
+        should_stop: Passed on to the run.
+    """
+
+    def __init__(self, quiet: bool, should_stop: Callable[[], bool]) -> None:
+        self._quiet = quiet
+        self._should_stop = should_stop
+        self._bar: tqdm | None = None
+        self._epochs = 0
+
+    @property
+    def callbacks(self) -> "Callbacks":
+        """What the run is to call."""
+        from vdprune.training.trainer import Callbacks
+
+        if self._quiet:
+            return Callbacks(should_stop=self._should_stop)
+        return Callbacks(self._on_step, self._on_epoch, self._should_stop)
+
+    def begin(self, run: "TrainingRun") -> None:
+        """Say what is about to run."""
+        if self._quiet:
+            return
+        recipe = run.recipe
+        data = run.dataset
+        self._epochs = recipe.epochs
+        split = data.validation or data.test
+        steps = -(-len(data.train.x) // recipe.batch_size)
+        click.echo(
+            f"{run.checkpoint.arch} on {data.train.description}; {Recipe.describe(recipe)}",
+            err=True,
+        )
+        click.echo(f"error and loss are measured on {split.description}", err=True)
+        if run.is_finished:
+            click.echo(f"all {recipe.epochs} epochs are done", err=True)
+            return
+        if run.iteration:
+            click.echo(f"going on after {run.iteration} steps", err=True)
+        layers = [layer.name for layer in run.checkpoint.model.sparsity().layers]
+        click.echo(_header(layers), err=True)
+        self._bar = tqdm(
+            total=steps, disable=None, leave=False, unit="step", file=sys.stderr, dynamic_ncols=True
+        )
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _on_step(self, iteration: int) -> None:
+        if self._bar is not None:
+            self._bar.update(1)
+
+    def _on_epoch(self, row: dict[str, float]) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+            click.echo(_line(row, self._epochs), err=True)
+            self._bar.reset()
+
+
+def _header(layers: list[str]) -> str:
+    sparsities = " ".join(f"{name:>7}" for name in layers)
+    return (
+        f"{'epoch':>9} {'loss':>8} {'class':>7} {'KL/N':>8} {'weight':>6} {'train':>7} {'error':>7} "
+        f"{'eval':>7}  {sparsities} {'compr.':>8} {'s':>6}"
+    )
+
+
+def _line(row: dict[str, float], epochs: int) -> str:
+    sparsities = " ".join(
+        f"{100 * value:6.2f}%" for name, value in row.items() if name.startswith("sparsity_of/")
+    )
+    return (
+        f"{row['epoch']:>4.0f}/{epochs:<4d} {row['loss']:8.4f} {row['class']:7.4f} {row['kl']:8.4f} "
+        f"{row['kl_coef']:6.2f} {row['train_error']:6.2f}% {row['error']:6.2f}% "
+        f"{row['eval_loss']:7.4f}  {sparsities} {row['compression']:7.1f}x {row['seconds']:6.1f}"
+    )

@@ -1,0 +1,113 @@
+"""What a subcommand found out, as a table or as JSON."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vdprune.sparsity import COUNTING_RULE, NetworkSparsity
+
+if TYPE_CHECKING:
+    from vdprune.evaluation import Evaluation
+
+
+def describe_file(
+    path: Path,
+    kind: str,
+    arch: str,
+    dataset: str,
+    threshold: float,
+    sparsity: NetworkSparsity,
+    evaluation: "Evaluation | None" = None,
+) -> dict[str, Any]:
+    """Make the JSON object that describes a file of ours.
+
+    Args:
+        path: The file.
+        kind: checkpoint, pruned or weights.
+        arch: The network.
+        dataset: What it was measured on, or trained on.
+        threshold: Log alpha above which weights are zero.
+        sparsity: The counts.
+        evaluation: What evaluation gave, if there was one.
+
+    Returns:
+        The object.
+    """
+    measured = {}
+    if evaluation is not None:
+        measured = {
+            "examples": evaluation.examples,
+            "error": evaluation.error,
+            "accuracy": 1 - evaluation.error / 100,
+            "loss": evaluation.loss,
+        }
+    return {
+        "file": str(path),
+        "kind": kind,
+        "arch": arch,
+        "dataset": dataset,
+        **measured,
+        "threshold": threshold,
+        **sparsity.to_json(),
+    }
+
+
+def print_result(result: dict[str, Any], as_json: bool, images: str = "") -> None:
+    """Print what `describe_file` made on standard output.
+
+    Args:
+        result: The object.
+        as_json: Whether as JSON.
+        images: The examples that were used, in words.
+    """
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+        return
+    click.echo(f"{result['file']}: {result['kind']}, {result['arch']}")
+    if "error" in result:
+        click.echo(f"error {result['error']:.2f} %, loss {result['loss']:.4f} on {images}")
+    click.echo()
+    click.echo(_layer_table(result))
+    click.echo()
+    click.echo(
+        f"compression {_times(result['compression'])}: {result['weights']:,} weights, "
+        f"{result['nonzero']:,} nonzero at log alpha <= {result['threshold']:.4g}"
+    )
+    click.echo(f"({COUNTING_RULE})")
+
+
+def _layer_table(result: dict[str, Any]) -> str:
+    rows = [("layer", "shape", "weights", "kept", "sparsity")]
+    rows += [
+        (
+            layer["name"],
+            "x".join(map(str, layer["shape"])),
+            f"{layer['weights']:,}",
+            f"{layer['nonzero']:,}",
+            f"{100 * layer['sparsity']:.2f} %",
+        )
+        for layer in result["layers"]
+    ]
+    rows.append(
+        (
+            "all",
+            "",
+            f"{result['weights']:,}",
+            f"{result['nonzero']:,}",
+            f"{100 * result['sparsity']:.2f} %",
+        )
+    )
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _times(compression: float | None) -> str:
+    return "infinite" if compression is None else f"{compression:.1f}x"

@@ -1,0 +1,220 @@
+"""vdprune train."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vdprune.archs import ARCHS
+from vdprune.cli.options import FILE, config_option, dataset_options, gpu_option, output_options
+from vdprune.errors import ArgumentError
+from vdprune.training.recipe import RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from vdprune.checkpoint import Checkpoint
+    from vdprune.training.trainer import TrainingRun
+
+PAPER = RECIPES["paper"]
+
+
+def recipe_option(name: str, kind: Any, text: str) -> Any:
+    """Make an option that overrides a recipe's field, the paper's value in its help."""
+    field = name.removeprefix("--").replace("-", "_")
+    value = getattr(PAPER, field)
+    return click.option(name, type=kind, metavar="N", help=f"{text}  [paper: {value:g}]")
+
+
+@click.command("train", short_help="Train a network with sparse variational dropout.")
+@click.option("--arch", type=click.Choice(list(ARCHS)), help="The network.  [default: lenet300]")
+@dataset_options(default="mnist")
+@click.option(
+    "--recipe",
+    "recipe_name",
+    type=click.Choice(list(RECIPES)),
+    help="What the options below start from: paper, or quick for a first look.  [default: paper]",
+)
+@recipe_option("--epochs", int, "Passes through the training images; the schedules move along.")
+@recipe_option("--batch-size", int, "Images in a step.")
+@recipe_option("--learning-rate", float, "Adam's step size at the start.")
+@recipe_option("--learning-rate-hold", float, "Epochs it is held for; then linear to 0.")
+@recipe_option("--kl-start", float, "Epochs for which the KL weight is 0.")
+@recipe_option("--kl-end", float, "Epoch from which the KL weight is 1.")
+@recipe_option("--initial-log-sigma2", float, "Where the weights' log variances start.")
+@recipe_option("--threshold", float, "Log alpha above which a weight counts as zero.")
+@recipe_option("--theta-std", float, "Standard deviation of the initial weights.")
+@recipe_option("--seed", int, "Seed of everything random.")
+@recipe_option(
+    "--validation",
+    int,
+    "Training images to hold out; the epoch lines then report on them, not on the test images, and "
+    "the best epoch is kept in checkpoint.best.h5.",
+)
+@click.option(
+    "--out", type=FILE, default=Path("checkpoint.h5"), show_default=True, metavar="FILE.h5"
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
+@gpu_option
+@output_options
+@config_option
+def train_command(
+    arch: str | None,
+    dataset: str | None,
+    data_root: Path | None,
+    recipe_name: str | None,
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    gpu: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Train a network with sparse variational dropout (Molchanov et al., ICML 2017).
+
+    It learns how noisy each weight may be; those that are all noise count as zero. The checkpoint is
+    written after each epoch, and when training is interrupted.
+    """
+    from vdprune.cli.progress import Progress
+    from vdprune.devices import get_device
+    from vdprune.training.extensions import TrainingInterrupted
+
+    if resume and overwrite:
+        raise click.UsageError("give --resume or --overwrite, not both")
+    device = get_device(gpu)
+    given = {"arch": arch, "dataset": dataset, "recipe_name": recipe_name, **options}
+    with _watching_signals() as received:
+        progress = Progress(quiet, lambda: bool(received))
+        if resume:
+            run = _resume(out, given, data_root, device, progress)
+        else:
+            run = _start(out, given, data_root, device, progress, overwrite)
+        progress.begin(run)
+        try:
+            run.run()
+        except TrainingInterrupted as interruption:
+            progress.end()
+            click.echo(
+                f"vdprune: {interruption}; {out} is written, go on with "
+                f"`vdprune train --resume{'' if out.name == 'checkpoint.h5' else f' --out {out}'}`",
+                err=True,
+            )
+            sys.exit(128 + received[0])
+        finally:
+            progress.end()
+    _print_result(run, as_json)
+
+
+def _start(
+    out: Path,
+    given: dict[str, Any],
+    data_root: Path | None,
+    device: Any,
+    progress: Any,
+    overwrite: bool,
+) -> "TrainingRun":
+    from vdprune.datasets import load_dataset
+    from vdprune.storage import check_writable
+    from vdprune.training.trainer import TrainingRun, start_checkpoint
+
+    if out.exists() and not overwrite:
+        raise ArgumentError(
+            f"{out} exists: go on with its run with --resume, replace it with --overwrite, or give "
+            "another file with --out"
+        )
+    check_writable(out)
+    recipe = RECIPES[given["recipe_name"] or PAPER.name].with_options(**_recipe_fields(given))
+    data = load_dataset(given["dataset"] or "mnist", data_root).hold_out(recipe.validation)
+    checkpoint = start_checkpoint(recipe, given["arch"] or "lenet300", data)
+    return TrainingRun(checkpoint, data, out, device, progress.callbacks)
+
+
+def _resume(
+    out: Path, given: dict[str, Any], data_root: Path | None, device: Any, progress: Any
+) -> "TrainingRun":
+    from vdprune.cli.loading import load_checkpoint
+    from vdprune.datasets import load_dataset
+    from vdprune.training.trainer import TrainingRun
+
+    checkpoint = load_checkpoint(out)
+    _check_same_run(out, checkpoint, given)
+    recipe = Recipe.from_json(checkpoint.recipe)
+    data = load_dataset(checkpoint.dataset, data_root).hold_out(recipe.validation)
+    return TrainingRun.resume(out, data, device, progress.callbacks)
+
+
+def _recipe_fields(given: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in ("arch", "dataset", "recipe_name")
+    }
+
+
+def _check_same_run(out: Path, checkpoint: "Checkpoint", given: dict[str, Any]) -> None:
+    """Refuse options that say something else than the run that is to be resumed."""
+    dataset = given["dataset"]
+    if dataset is not None and Path(dataset).exists():
+        dataset = str(Path(dataset).resolve())
+    wanted = {
+        **_recipe_fields(given),
+        "recipe": given["recipe_name"],
+        "arch": given["arch"],
+        "dataset": dataset,
+    }
+    stored = {
+        **checkpoint.recipe,
+        "recipe": checkpoint.recipe["name"],
+        "arch": checkpoint.arch,
+        "dataset": checkpoint.dataset,
+    }
+    for name, value in wanted.items():
+        if value is not None and value != stored[name]:
+            raise ArgumentError(
+                f"{out} holds a run with {name} {stored[name]}, not {value}: a run goes on as it "
+                f"began, so leave --{name.replace('_', '-')} out, or begin another with --out"
+            )
+
+
+@contextmanager
+def _watching_signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM, to stop between two steps; a second one stops at once."""
+    received: list[int] = []
+
+    def receive(number: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_result(run: "TrainingRun", as_json: bool) -> None:
+    from vdprune.cli.results import describe_file, print_result
+    from vdprune.evaluation import evaluate
+
+    checkpoint = run.checkpoint
+    split = run.dataset.validation or run.dataset.test
+    result = describe_file(
+        run.out,
+        checkpoint.kind,
+        checkpoint.arch,
+        checkpoint.dataset,
+        checkpoint.threshold,
+        checkpoint.model.sparsity(),
+        evaluate(checkpoint.model, split),
+    )
+    result["epochs"] = len(checkpoint.history)
+    result["seconds"] = sum(row["seconds"] for row in checkpoint.history)
+    print_result(result, as_json, split.description)
+    if not as_json:
+        click.echo(f"{result['epochs']} epochs in {result['seconds'] / 60:.1f} minutes")

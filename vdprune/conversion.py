@@ -1,0 +1,135 @@
+"""An ordinary Chain becomes its variational twin; a variational one becomes sparse."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import chainer.links as L
+from chainer import Link
+
+from vdprune.errors import ArgumentError
+from vdprune.links import (
+    SparseConvolution2D,
+    SparseLinear,
+    VariationalDropout,
+    VariationalDropoutConvolution2D,
+    VariationalDropoutLinear,
+)
+
+# the twin, and whether it masks the variance of a cut weight unless told otherwise
+_TWINS: dict[type, tuple[type, bool]] = {
+    L.Linear: (VariationalDropoutLinear, False),
+    L.Convolution2D: (VariationalDropoutConvolution2D, True),
+}
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What a conversion did.
+
+    Args:
+        converted: Paths of the links that became variational.
+        left_alone: Path and class name of every other link that owns parameters.
+    """
+
+    converted: tuple[str, ...]
+    left_alone: tuple[tuple[str, str], ...]
+
+
+def to_variational_dropout(
+    chain: Link,
+    p_threshold: float | None = None,
+    loga_threshold: float | None = None,
+    initial_log_sigma2: float = -10.0,
+    mask_variance: bool | None = None,
+) -> ConversionReport:
+    """Turn every Linear and Convolution2D of a model into its variational twin, in place.
+
+    Nested chains, ChainLists and Sequentials included. A link stays the same object under the same
+    name, with its weights, wherever it is referred to; it changes class and gains ``log_sigma2``.
+    Subclasses of the two are left alone: their own forward is not known here.
+
+    Args:
+        chain: The model. Its optimizer must be set up afterwards.
+        p_threshold: Threshold as a dropout rate: see `VariationalDropoutLinear`.
+        loga_threshold: Threshold as a log alpha.
+        initial_log_sigma2: Where every log sigma^2 starts.
+        mask_variance: Whether the variance of a cut weight is masked in training; by default
+            in convolutions only, as the authors do.
+
+    Returns:
+        What was converted and what was left alone.
+
+    Raises:
+        ArgumentError: The thresholds disagree, or an optimizer is set up already.
+    """
+    converted: list[str] = []
+    left_alone: list[tuple[str, str]] = []
+    named_links = _unique_named_links(chain)
+    for name, link in named_links:
+        if type(link) in _TWINS and link.W.update_rule is not None:
+            raise ArgumentError(
+                f"{name} belongs to an optimizer that would not see its new parameter log_sigma2: "
+                "call to_variational_dropout before optimizer.setup"
+            )
+    for name, link in named_links:
+        if type(link) in _TWINS:
+            twin, masks = _TWINS[type(link)]
+            link.__class__ = twin
+            link.init_variational_dropout(
+                p_threshold,
+                loga_threshold,
+                initial_log_sigma2,
+                masks if mask_variance is None else mask_variance,
+            )
+            converted.append(name)
+        elif link._params:
+            left_alone.append((name, type(link).__name__))
+    return ConversionReport(tuple(converted), tuple(left_alone))
+
+
+def to_cpu_sparse(chain: Link) -> None:
+    """Turn every variational link of a model into a sparse one for inference, in place.
+
+    Args:
+        chain: The model; it is moved to the CPU.
+
+    Raises:
+        ArgumentError: A link has no weights yet.
+    """
+    chain.to_cpu()
+    for _, link in named_variational_links(chain):
+        W = link.masked_W().array
+        b = None if link.b is None else link.b.array
+        for name in list(link._params):
+            delattr(link, name)
+        is_linear = isinstance(link, VariationalDropoutLinear)
+        link.__class__ = SparseLinear if is_linear else SparseConvolution2D
+        if b is None:
+            del link.b
+        link.init_sparse(W, b)
+
+
+def named_variational_links(chain: Link) -> list[tuple[str, Any]]:
+    """List a model's variational links in the order in which Chainer walks through them.
+
+    Args:
+        chain: The model.
+
+    Returns:
+        Path, as ``l1`` or ``block/0/conv``, and link; a link under two names is listed once.
+    """
+    return [
+        (name, link)
+        for name, link in _unique_named_links(chain)
+        if isinstance(link, VariationalDropout)
+    ]
+
+
+def _unique_named_links(chain: Link) -> list[tuple[str, Any]]:
+    seen: set[int] = set()
+    named_links: list[tuple[str, Any]] = []
+    for name, link in chain.namedlinks():
+        if id(link) not in seen:
+            seen.add(id(link))
+            named_links.append((name.lstrip("/"), link))
+    return named_links

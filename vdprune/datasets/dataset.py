@@ -1,0 +1,195 @@
+"""A data set for classification, checked when it is made."""
+
+from dataclasses import dataclass, replace
+
+import numpy
+
+from vdprune.errors import ArgumentError, DatasetError
+
+_VALIDATION_SEED = 20170806  # fixed, so that every run and every `eval` hold out the same images
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples with their labels.
+
+    Args:
+        description: What they are, for people, as "the 10,000 test images of mnist".
+        x: Examples, shape (n, *input_shape), uint8 or float32.
+        t: Labels, shape (n,), int32, counted from 0.
+    """
+
+    description: str
+    x: numpy.ndarray
+    t: numpy.ndarray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training and test examples of one classification task.
+
+    Args:
+        name: What the user calls it: a known name or a path.
+        train: The training examples.
+        test: The test examples.
+        validation: Held-out training examples, or None.
+
+    Raises:
+        DatasetError: Examples and labels that do not fit together, or numbers that are not finite.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    validation: Split | None = None
+
+    def __post_init__(self) -> None:
+        for split in (self.train, self.test):
+            _check_split(self.name, split)
+        if self.train.x.shape[1:] != self.test.x.shape[1:]:
+            raise DatasetError(
+                f"{self.name}: training examples have shape {self.train.x.shape[1:]}, test "
+                f"examples {self.test.x.shape[1:]}: the two must be the same"
+            )
+        if self.test.t.max() >= self.classes:
+            raise DatasetError(
+                f"{self.name}: a test label is {self.test.t.max()}, the training labels go from "
+                f"0 to {self.classes - 1}: every class must be among the training labels"
+            )
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return tuple(self.train.x.shape[1:])
+
+    @property
+    def classes(self) -> int:
+        """Number of classes: the largest training label and one."""
+        return int(self.train.t.max()) + 1
+
+    @property
+    def input_scale(self) -> float:
+        """What inputs are multiplied by: 1/256 for bytes, as the authors do, else 1."""
+        return 1 / 256 if self.train.x.dtype == numpy.uint8 else 1.0
+
+    def hold_out(self, count: int) -> "Dataset":
+        """Move some training examples, always the same ones, into a validation split.
+
+        Args:
+            count: How many.
+
+        Returns:
+            A data set with ``count`` fewer training examples; this one if ``count`` is 0.
+
+        Raises:
+            ArgumentError: There are not that many training examples.
+        """
+        if count == 0:
+            return self
+        total = len(self.train.x)
+        if not 0 < count < total:
+            raise ArgumentError(
+                f"{count} validation examples can't be held out of the {total} training examples "
+                f"of {self.name}: at least one of each must be left"
+            )
+        order = numpy.random.default_rng(_VALIDATION_SEED).permutation(total)
+        held_out, kept = numpy.sort(order[:count]), numpy.sort(order[count:])
+        return replace(
+            self,
+            train=Split(
+                f"the other {total - count:,} training examples of {self.name}",
+                self.train.x[kept],
+                self.train.t[kept],
+            ),
+            validation=Split(
+                f"{count:,} validation examples held out of the training examples of {self.name}",
+                self.train.x[held_out],
+                self.train.t[held_out],
+            ),
+        )
+
+
+def make_dataset(
+    name: str,
+    x_train: numpy.ndarray,
+    t_train: numpy.ndarray,
+    x_test: numpy.ndarray,
+    t_test: numpy.ndarray,
+    source: str = "",
+) -> Dataset:
+    """Make a data set from arrays as they come.
+
+    Args:
+        name: What the user calls it.
+        x_train: Training examples, shape (n, ...), any numeric dtype; images as (n, height, width)
+            or (n, channels, height, width).
+        t_train: Their labels, shape (n,) or (n, 1), integers from 0.
+        x_test: Test examples.
+        t_test: Their labels.
+        source: Where the test examples lie, for people.
+
+    Returns:
+        The data set, examples as uint8 or float32 and labels as int32.
+
+    Raises:
+        DatasetError: The arrays are not a classification task.
+    """
+    where = f" ({source})" if source else ""
+    return Dataset(
+        name,
+        Split(
+            f"the {len(x_train):,} training examples of {name}",
+            _as_examples(name, x_train),
+            _as_labels(name, t_train),
+        ),
+        Split(
+            f"the {len(x_test):,} test examples of {name}{where}",
+            _as_examples(name, x_test),
+            _as_labels(name, t_test),
+        ),
+    )
+
+
+def _as_examples(name: str, x: numpy.ndarray) -> numpy.ndarray:
+    if x.dtype.kind not in "buif" or x.ndim < 2:
+        raise DatasetError(
+            f"{name}: examples are an array of {x.dtype} of shape {x.shape}: expected numbers, one "
+            "example per entry of the first axis"
+        )
+    if x.ndim == 4 and x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
+        raise DatasetError(
+            f"{name}: examples have shape {x.shape}, which looks like channels last: expected "
+            "(n, channels, height, width), as x.transpose(0, 3, 1, 2) gives"
+        )
+    if x.ndim == 3:
+        x = x[:, None]
+    return x if x.dtype == numpy.uint8 else x.astype(numpy.float32, copy=False)
+
+
+def _as_labels(name: str, t: numpy.ndarray) -> numpy.ndarray:
+    if t.ndim == 2 and t.shape[1] == 1:
+        t = t[:, 0]
+    if t.ndim != 1 or t.dtype.kind not in "ui":
+        raise DatasetError(
+            f"{name}: labels are an array of {t.dtype} of shape {t.shape}: expected integers of "
+            "shape (n,)"
+        )
+    if t.size and (t.min() < 0 or t.max() > 2**31 - 1):
+        raise DatasetError(f"{name}: labels go from {t.min()} to {t.max()}: they must count from 0")
+    return t.astype(numpy.int32, copy=False)
+
+
+def _check_split(name: str, split: Split) -> None:
+    if len(split.x) != len(split.t):
+        raise DatasetError(
+            f"{name}: {len(split.x)} examples have {len(split.t)} labels: each needs one"
+        )
+    if split.x.size == 0:
+        raise DatasetError(f"{name}: {split.description} hold no data: shape {split.x.shape}")
+    if split.x.dtype.kind == "f":
+        bad = ~numpy.isfinite(split.x).reshape(len(split.x), -1).all(axis=1)
+        if bad.any():
+            raise DatasetError(
+                f"{name}: {bad.sum()} of {split.description} hold NaN or infinity, the first is "
+                f"number {bad.argmax()}: clean the data first"
+            )

@@ -1,0 +1,71 @@
+"""The user's own data: a folder of IDX files, an .npz or an .h5."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy
+
+from vdprune.datasets.dataset import Dataset, make_dataset
+from vdprune.datasets.idx import read_idx_folder
+from vdprune.errors import DatasetError
+
+_KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def load_files(path: Path) -> Dataset:
+    """Load a data set from a path.
+
+    Args:
+        path: A folder with the four IDX files of MNIST's layout, or an .npz or .h5 file with
+            x_train, y_train, x_test and y_test.
+
+    Returns:
+        The data set, named by its absolute path.
+
+    Raises:
+        DatasetError: There is nothing there, or nothing that can be used.
+    """
+    name = str(path.resolve())
+    if path.is_dir():
+        arrays = read_idx_folder(path)
+        return make_dataset(name, *(arrays[k] for k in ("x_train", "t_train", "x_test", "t_test")))
+    if not path.exists():
+        raise DatasetError(
+            f"there is no data set {str(path)!r}: give mnist, cifar10, cifar100, a folder of IDX "
+            "files, or an .npz or .h5 file"
+        )
+    if h5py.is_hdf5(path):
+        return make_dataset(name, *_read_h5(path))
+    if zipfile.is_zipfile(path):
+        return make_dataset(name, *_read_npz(path))
+    raise DatasetError(
+        f"{path} is neither an .npz nor an .h5 file: expected one with {', '.join(_KEYS)}"
+    )
+
+
+def _read_npz(path: Path) -> list[numpy.ndarray]:
+    try:
+        with numpy.load(path, allow_pickle=False) as file:
+            return _pick(path, file)
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{path} can't be read: {error}") from error
+
+
+def _read_h5(path: Path) -> list[numpy.ndarray]:
+    try:
+        with h5py.File(path, "r") as file:
+            return _pick(path, file)
+    except OSError as error:
+        raise DatasetError(f"{path} can't be read: {error}") from error
+
+
+def _pick(path: Path, file: Any) -> list[numpy.ndarray]:
+    missing = [key for key in _KEYS if key not in file]
+    if missing:
+        raise DatasetError(
+            f"{path} has no {', '.join(missing)}: expected {', '.join(_KEYS)}, found "
+            f"{', '.join(file) or 'nothing'}"
+        )
+    return [numpy.asarray(file[key]) for key in _KEYS]

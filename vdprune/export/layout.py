@@ -1,0 +1,63 @@
+"""How a network's arrays are named in a weight file, in HDF5 as in .npz."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from vdprune.errors import FileFormatError
+from vdprune.export import csr, dense
+from vdprune.export.weights import Weights, expected_shapes
+
+ENCODINGS = {"csr": csr, "dense": dense}
+
+
+def pack(weights: Weights, encoding: str) -> Iterator[tuple[str, dict, dict[str, numpy.ndarray]]]:
+    """Lay out the variational layers' weights.
+
+    Args:
+        weights: The network.
+        encoding: ``csr`` or ``dense``.
+
+    Yields:
+        Path of a weight, its attributes and its member arrays by their full path.
+    """
+    for path, W in weights.weights.items():
+        attributes, members = ENCODINGS[encoding].encode(W)
+        yield path, attributes, {_join(path, name): array for name, array in members.items()}
+
+
+def unpack(file: Path, header: dict[str, Any], read: Callable[[str], numpy.ndarray]) -> Weights:
+    """Put a network's arrays together again.
+
+    Args:
+        file: The file, for the messages.
+        header: Its header.
+        read: Returns the array of a path.
+
+    Returns:
+        The network's arrays.
+
+    Raises:
+        FileFormatError: The header describes no network, or an array does not fit it.
+        KeyError: An array is missing.
+        ValueError: A weight is not encoded as the header says.
+    """
+    weight_shapes, other_shapes = expected_shapes(file, header)
+    encoding = ENCODINGS[header["encoding"]]
+    weights = {
+        path: encoding.decode({name: read(_join(path, name)) for name in encoding.MEMBERS}, shape)
+        for path, shape in weight_shapes.items()
+    }
+    others = {path: read(path) for path in other_shapes}
+    for path, shape in other_shapes.items():
+        if others[path].shape != shape:
+            raise FileFormatError(
+                f"{file}: {path} has shape {others[path].shape}, {header['arch']} needs {shape}"
+            )
+    return Weights(header, weights, others)
+
+
+def _join(path: str, member: str) -> str:
+    return f"{path}/{member}" if member else path

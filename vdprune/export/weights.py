@@ -1,0 +1,131 @@
+"""What every weight file holds, whatever its format: a pruned network's arrays and its origin."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+from chainer import Chain, get_device
+from chainer.links import Convolution2D, Linear
+from chainer.serializers import DictionarySerializer, NpzDeserializer
+
+from vdprune.archs import build_arch
+from vdprune.checkpoint import Checkpoint
+from vdprune.errors import ArgumentError, FileFormatError
+from vdprune.sparsity import NetworkSparsity, measure_sparsity
+
+FORMAT = "vdprune-weights"
+FORMAT_VERSION = 1
+_TRAINING_STATE = ("kl_coef", "iteration")  # persistent values that inference has no use for
+_HEADER_FIELDS = ("arch", "arch_kwargs", "dataset", "input_shape", "threshold", "encoding")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A pruned network's arrays.
+
+    Args:
+        header: Where it comes from: arch, arch_kwargs, dataset, input_shape, threshold and, in
+            a file, encoding.
+        weights: Weight array of each variational layer by its path, as ``l1/W``; cut weights are
+            zero.
+        others: Everything else that inference needs: biases, statistics, input scaling.
+    """
+
+    header: dict[str, Any]
+    weights: dict[str, numpy.ndarray]
+    others: dict[str, numpy.ndarray]
+
+    def sparsity(self) -> NetworkSparsity:
+        """Count the weights.
+
+        Returns:
+            The counts per layer and in all.
+        """
+        return measure_sparsity(
+            (path.removesuffix("/W"), W) for path, W in sorted(self.weights.items())
+        )
+
+    def build(self) -> Chain:
+        """Make the network, with ordinary layers.
+
+        Returns:
+            The network.
+        """
+        model = build_arch(self.header["arch"], **self.header["arch_kwargs"])
+        arrays = {**self.others, **self.weights}
+        arrays.update({name: numpy.asarray(getattr(model, name)) for name in _TRAINING_STATE})
+        NpzDeserializer(arrays).load(model)
+        return model
+
+
+def collect_weights(checkpoint: Checkpoint) -> Weights:
+    """Take what inference needs out of a checkpoint.
+
+    Args:
+        checkpoint: A network; weights above its threshold are taken as zero.
+
+    Returns:
+        Its arrays, on the CPU.
+    """
+    cpu = get_device("@numpy")
+    serializer = DictionarySerializer()
+    serializer.save(checkpoint.model)
+    arrays = {path: numpy.asarray(cpu.send(value)) for path, value in serializer.target.items()}
+    weights = {}
+    for name, link in checkpoint.model.named_variational_links():
+        weights[f"{name}/W"] = cpu.send(link.masked_W().array)
+        del arrays[f"{name}/W"], arrays[f"{name}/log_sigma2"]
+    for name in _TRAINING_STATE:
+        del arrays[name]
+    header = {
+        "arch": checkpoint.arch,
+        "arch_kwargs": checkpoint.arch_kwargs,
+        "dataset": checkpoint.dataset,
+        "input_shape": list(checkpoint.input_shape),
+        "threshold": checkpoint.threshold,
+    }
+    return Weights(header, weights, arrays)
+
+
+def expected_shapes(path: Path, header: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell what arrays a network of this header has, before any of them is read.
+
+    Args:
+        path: The file, for the messages.
+        header: Its header.
+
+    Returns:
+        Shapes of the weights and of the other arrays, by path.
+
+    Raises:
+        FileFormatError: The header is incomplete, or describes no network.
+    """
+    missing = [name for name in _HEADER_FIELDS if name not in header]
+    if missing:
+        raise FileFormatError(f"{path} is damaged: its header has no {', '.join(missing)}")
+    shape = header["arch_kwargs"].get("input_shape", [])
+    if list(header["input_shape"]) != shape or math.prod(shape) > path.stat().st_size * 1100:
+        raise FileFormatError(
+            f"{path} is damaged: its input_shape is {header['input_shape']} in one place and "
+            f"{shape} in another"
+        )
+    try:
+        model = build_arch(header["arch"], **header["arch_kwargs"])
+    except (ArgumentError, TypeError) as error:
+        raise FileFormatError(f"{path} can't be made into a network: {error}") from error
+    serializer = DictionarySerializer()
+    serializer.save(model)
+    shapes = {name: numpy.shape(value) for name, value in serializer.target.items()}
+    weights = {
+        f"{name.lstrip('/')}/W": link.W.shape
+        for name, link in model.namedlinks()
+        if isinstance(link, Linear | Convolution2D)
+    }
+    others = {
+        name: value
+        for name, value in shapes.items()
+        if name not in weights and name not in _TRAINING_STATE
+    }
+    return weights, others

@@ -1,0 +1,18 @@
+"""Stateless differentiable maths, one function per file."""
+
+from vdprune.functions.kl_divergence import kl_divergence
+from vdprune.functions.local_reparameterisation import local_reparameterisation
+from vdprune.functions.log_alpha import is_kept, log_alpha
+from vdprune.functions.variational_dropout_convolution_2d import variational_dropout_convolution_2d
+from vdprune.functions.variational_dropout_linear import variational_dropout_linear
+from vdprune.functions.weight_moments import weight_moments
+
+__all__ = [
+    "is_kept",
+    "kl_divergence",
+    "local_reparameterisation",
+    "log_alpha",
+    "variational_dropout_convolution_2d",
+    "variational_dropout_linear",
+    "weight_moments",
+]

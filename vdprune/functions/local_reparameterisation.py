@@ -1,0 +1,71 @@
+"""Noise on pre-activations in the place of noise on weights."""
+
+from typing import Any
+
+import numpy
+from chainer import Variable, as_variable
+from chainer.backend import get_array_module
+
+from vdprune.errors import ArgumentError
+from vdprune.functions.first_order import FirstOrderFunction
+
+_EPSILON = 1e-8  # the gradient of the square root stays finite where the variance is zero
+
+
+class LocalReparameterisation(FirstOrderFunction):
+    """mean + sqrt(variance + 1e-8) * noise."""
+
+    def __init__(self, noise: Any = None) -> None:
+        super().__init__()
+        self.noise = noise
+
+    def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        mean, variance = inputs
+        xp = get_array_module(mean)
+        if self.noise is None:
+            self.noise = _standard_normal(xp, mean.shape, mean.dtype)
+        y = variance + _EPSILON
+        xp.sqrt(y, out=y)
+        self.half_noise_over_deviation = 0.5 * self.noise / y
+        y *= self.noise
+        y += mean
+        return (y,)
+
+    def backward_arrays(
+        self, indexes: tuple[int, ...], grad_outputs: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        (g,) = grad_outputs
+        return tuple(g if index == 0 else g * self.half_noise_over_deviation for index in indexes)
+
+
+def _standard_normal(xp: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    if xp is numpy:
+        return numpy.random.standard_normal(shape).astype(dtype, copy=False)
+    return xp.random.standard_normal(shape, dtype=dtype)
+
+
+def local_reparameterisation(mean: Any, variance: Any, noise: Any = None) -> Variable:
+    """Draw pre-activations from the distribution that noisy weights give them.
+
+    Args:
+        mean: Means of the pre-activations, any shape, floating point.
+        variance: Their variances, same shape and dtype, not negative.
+        noise: Standard normal draws to use, an array of the same shape and dtype; by default new ones
+            from the global generator of the array's module (``numpy.random``, ``cupy.random``).
+
+    Returns:
+        mean + sqrt(variance + 1e-8) * noise, same shape and dtype.
+
+    Raises:
+        ArgumentError: The noise has another shape than the mean.
+
+    Source: Kingma et al., "Variational Dropout and the Local Reparameterization Trick", NIPS
+    2015, section 2.2; Molchanov et al., ICML 2017, equations 17 and 18.
+    """
+    mean = as_variable(mean)
+    if noise is not None and noise.shape != mean.shape:
+        raise ArgumentError(
+            f"noise has shape {noise.shape}, the pre-activations have {mean.shape}: give one draw "
+            "for each of them"
+        )
+    return LocalReparameterisation(noise).apply((mean, variance))[0]

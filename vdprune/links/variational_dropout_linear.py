@@ -1,0 +1,83 @@
+"""Linear link with variational dropout."""
+
+from typing import Any
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy
+
+from vdprune import functions
+from vdprune.links.variational_dropout import VariationalDropout
+
+
+class VariationalDropoutLinear(VariationalDropout, L.Linear):
+    """Drop-in for ``chainer.links.Linear`` that learns one noise level per weight.
+
+    In training the pre-activations are sampled; in evaluation (``chainer.config.train`` False) the
+    layer is a plain one with the means of the weights, zero where log alpha is above the
+    threshold.
+
+    Args:
+        in_size: Size of the inputs; None, or left out, to take it from the first batch.
+        out_size: Size of the outputs.
+        nobias: Whether to leave the bias out.
+        initialW: Initializer of the means ``W``, shape (out_size, in_size).
+        initial_bias: Initializer of the bias ``b``, shape (out_size,).
+        p_threshold: Dropout rate p = alpha / (1 + alpha) above which a weight counts as zero.
+            By default 0.95, or what follows from loga_threshold.
+        loga_threshold: The same threshold as a log alpha. By default 3.0, or what follows from
+            p_threshold.
+        initial_log_sigma2: Where the logarithm of the weights' variances starts.
+        mask_variance: Whether the variance of a cut weight is masked in training as its mean is.
+
+    Raises:
+        ArgumentError: The two thresholds disagree.
+
+    Source: Molchanov et al., ICML 2017, sections 4.2 to 4.4.
+
+    >>> layer = VariationalDropoutLinear(784, 300)
+    >>> layer(numpy.zeros((100, 784), "float32")).shape
+    (100, 300)
+    """
+
+    def __init__(
+        self,
+        in_size: int | None,
+        out_size: int | None = None,
+        nobias: bool = False,
+        initialW: Any = None,
+        initial_bias: Any = None,
+        p_threshold: float | None = None,
+        loga_threshold: float | None = None,
+        initial_log_sigma2: float = -10.0,
+        mask_variance: bool = False,
+    ) -> None:
+        super().__init__(in_size, out_size, nobias, initialW, initial_bias)
+        self.init_variational_dropout(
+            p_threshold, loga_threshold, initial_log_sigma2, mask_variance
+        )
+
+    def forward(self, x: Any, n_batch_axes: int = 1) -> chainer.Variable:
+        """Apply the layer.
+
+        Args:
+            x: Inputs, shape (batch..., in_size).
+            n_batch_axes: How many leading axes of x are batch axes.
+
+        Returns:
+            Variable of shape (batch..., out_size).
+        """
+        if self.W.array is None:
+            self._initialize_params(int(numpy.prod(x.shape[n_batch_axes:])))
+        if not chainer.config.train:
+            return F.linear(x, self.masked_W(), self.b, n_batch_axes=n_batch_axes)
+        return functions.variational_dropout_linear(
+            x,
+            self.W,
+            self.log_alpha(),
+            self.b,
+            n_batch_axes,
+            self.loga_threshold,
+            self.mask_variance,
+        )

@@ -1,0 +1,63 @@
+"""Cutting weights by their log alpha."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy
+from chainer import as_array, get_device
+
+from vdprune.chain import VariationalDropoutChain
+from vdprune.checkpoint import Checkpoint
+from vdprune.errors import ArgumentError
+
+
+def prune(checkpoint: Checkpoint, threshold: float) -> Checkpoint:
+    """Set the weights with a log alpha above a threshold to zero, in place.
+
+    Args:
+        checkpoint: A trained network.
+        threshold: The log alpha.
+
+    Returns:
+        The pruned checkpoint, around the same network.
+
+    Raises:
+        ArgumentError: The threshold is not a finite number.
+    """
+    if not math.isfinite(threshold):
+        raise ArgumentError(f"the threshold is {threshold}: it must be a finite number, as 3.0")
+    for _, link in checkpoint.model.named_variational_links():
+        link.loga_threshold = threshold
+        link.W.array[...] = as_array(link.masked_W())
+    return replace(checkpoint, threshold=threshold, pruned=True)
+
+
+def threshold_for_sparsity(model: VariationalDropoutChain, target: float) -> float:
+    """Find the log alpha threshold that leaves no more weights than a sparsity allows.
+
+    Args:
+        model: The network.
+        target: The sparsity wanted, 0 to 1, over all variational layers together.
+
+    Returns:
+        The highest threshold that cuts at least this share of the weights.
+
+    Raises:
+        ArgumentError: The target does not lie between 0 and 1.
+    """
+    if not 0 <= target < 1:
+        raise ArgumentError(f"the target sparsity is {target}: it must be at least 0 and below 1")
+    log_alpha = numpy.sort(numpy.concatenate(_log_alphas(model)))
+    keep = math.floor(log_alpha.size * (1 - target) + 1e-9)
+    if keep == log_alpha.size:
+        return float(log_alpha[-1])
+    # Ties are cut together, so the threshold lies just below the first weight that must go.
+    return float(numpy.nextafter(log_alpha[keep], numpy.float32(-numpy.inf)))
+
+
+def _log_alphas(model: VariationalDropoutChain) -> list[Any]:
+    cpu = get_device("@numpy")
+    return [
+        cpu.send(as_array(link.log_alpha())).ravel() for _, link in model.named_variational_links()
+    ]

@@ -1,0 +1,1 @@
+"""Training runs: recipe, schedules, the trainer and its extensions."""

@@ -1,0 +1,139 @@
+"""Chainer extensions of which a training run is made."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from chainer import DictSummary
+from chainer.training import Extension, Trainer
+
+from vdprune.checkpoint import History
+from vdprune.errors import VdpruneError
+from vdprune.training.recipe import Recipe
+from vdprune.training.schedules import kl_weight_at, learning_rate_at
+
+
+class TrainingInterrupted(VdpruneError):
+    """Training was asked to stop; its checkpoint has been written."""
+
+
+class Schedules(Extension):
+    """Sets the learning rate and the KL weight at the start of each epoch.
+
+    Args:
+        recipe: The recipe.
+    """
+
+    trigger = (1, "epoch")
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def initialize(self, trainer: Trainer) -> None:
+        """Set them for the first epoch, or for the one that a resumed run is in."""
+        self(trainer)
+
+    def __call__(self, trainer: Trainer) -> None:
+        """Set them for the epoch that begins."""
+        optimizer = trainer.updater.get_optimizer("main")
+        epoch = min(trainer.updater.epoch, self.recipe.epochs - 1)
+        optimizer.alpha = learning_rate_at(self.recipe, epoch)
+        optimizer.target.kl_coef = kl_weight_at(self.recipe, epoch)
+
+
+class EpochLog(Extension):
+    """Makes a row of the history at the end of each epoch.
+
+    A row holds the epoch's means of what the chain reported, what ``evaluate`` says of the
+    network now, and the seconds that the epoch took with its evaluation.
+
+    Args:
+        history: Where the rows go.
+        evaluate: Returns the columns that describe the network.
+        on_epoch: Called with each new row.
+    """
+
+    trigger = (1, "iteration")
+    priority = 300
+
+    def __init__(
+        self,
+        history: History,
+        evaluate: Callable[[], dict[str, float]],
+        on_epoch: Callable[[dict[str, float]], None],
+    ) -> None:
+        self.history = history
+        self.summary = DictSummary()
+        self._evaluate = evaluate
+        self._on_epoch = on_epoch
+        self._start = 0.0
+
+    def initialize(self, trainer: Trainer) -> None:
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def __call__(self, trainer: Trainer) -> None:
+        """Take in a step's observation; at the end of an epoch make its row."""
+        self.summary.add(trainer.observation)
+        updater = trainer.updater
+        if not updater.is_new_epoch:
+            return
+        means = self.summary.compute_mean()
+        self.summary = DictSummary()
+        optimizer = updater.get_optimizer("main")
+        row = {
+            "epoch": float(updater.epoch),
+            "iteration": float(updater.iteration),
+            "learning_rate": optimizer.alpha,
+            "kl_coef": optimizer.target.kl_coef,
+            **{name: float(means[f"main/{name}"]) for name in ("loss", "class", "kl")},
+            "train_error": 100 * (1 - float(means["main/accuracy"])),
+            **self._evaluate(),
+        }
+        now = time.perf_counter()
+        row["seconds"], self._start = now - self._start, now
+        self.history.append(row)
+        self._on_epoch(row)
+
+
+class Checkpoints(Extension):
+    """Writes the checkpoint at the end of each epoch, and when training is asked to stop.
+
+    Args:
+        save: Writes it.
+        should_stop: Whether training shall stop after this step.
+    """
+
+    trigger = (1, "iteration")
+    priority = 0
+
+    def __init__(self, save: Callable[[], None], should_stop: Callable[[], bool]) -> None:
+        self._save = save
+        self._should_stop = should_stop
+
+    def __call__(self, trainer: Trainer) -> None:
+        """Write it if it is time to."""
+        stop = self._should_stop()
+        if trainer.updater.is_new_epoch or stop:
+            self._save()
+        if stop:
+            raise TrainingInterrupted(
+                f"stopped in epoch {trainer.updater.epoch + 1} after "
+                f"{trainer.updater.iteration} steps"
+            )
+
+
+def on_each_step(callback: Callable[[int], Any]) -> Callable[[Trainer], None]:
+    """Make an extension of a callback.
+
+    Args:
+        callback: Called with the number of steps done.
+
+    Returns:
+        The extension.
+    """
+
+    def step(trainer: Trainer) -> None:
+        callback(trainer.updater.iteration)
+
+    return step

@@ -1,0 +1,62 @@
+"""All of a run in progress that a resumed one needs to end where it would have ended."""
+
+from typing import Any
+
+import h5py
+import numpy
+from chainer import Optimizer
+from chainer.dataset import Iterator
+from chainer.serializers import HDF5Deserializer, HDF5Serializer
+
+
+def save_state(
+    group: h5py.Group, optimizer: Optimizer, iterator: Iterator, summary: Any, iteration: int
+) -> None:
+    """Write the state of a run.
+
+    Args:
+        group: Where to; empty.
+        optimizer: The optimizer.
+        iterator: The iterator over the training examples.
+        summary: The means of the epoch so far, a ``chainer.DictSummary``.
+        iteration: Training steps done.
+    """
+    group.attrs["iteration"] = iteration
+    group.attrs["epoch"] = iterator.epoch
+    HDF5Serializer(group.create_group("optimizer")).save(optimizer)
+    HDF5Serializer(group.create_group("iterator")).save(iterator)
+    HDF5Serializer(group.create_group("summary")).save(summary)
+    _, keys, position, has_gauss, cached_gaussian = numpy.random.get_state()
+    random_state = group.create_group("random_state")
+    random_state.create_dataset("keys", data=keys)
+    random_state.attrs["position"] = position
+    random_state.attrs["has_gauss"] = has_gauss
+    random_state.attrs["cached_gaussian"] = cached_gaussian
+
+
+def load_state(group: h5py.Group, optimizer: Optimizer, iterator: Iterator, summary: Any) -> int:
+    """Bring a run back to where it was; NumPy's global random state included.
+
+    Args:
+        group: What `save_state` wrote.
+        optimizer: The optimizer, set up.
+        iterator: The iterator.
+        summary: An empty ``chainer.DictSummary``.
+
+    Returns:
+        Training steps done.
+    """
+    HDF5Deserializer(group["optimizer"]).load(optimizer)
+    HDF5Deserializer(group["iterator"]).load(iterator)
+    HDF5Deserializer(group["summary"]).load(summary)
+    random_state = group["random_state"]
+    numpy.random.set_state(
+        (
+            "MT19937",
+            random_state["keys"][...],
+            int(random_state.attrs["position"]),
+            int(random_state.attrs["has_gauss"]),
+            float(random_state.attrs["cached_gaussian"]),
+        )
+    )
+    return int(group.attrs["iteration"])

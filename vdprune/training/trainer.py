@@ -1,0 +1,231 @@
+"""A training run from a recipe, on Chainer's own trainer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy
+from chainer import optimizers
+from chainer.backend import Device
+from chainer.datasets import TupleDataset
+from chainer.iterators import SerialIterator
+from chainer.training import Trainer
+from chainer.training.updaters import StandardUpdater
+
+from vdprune.archs import build_arch
+from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from vdprune.datasets import Dataset
+from vdprune.errors import ArgumentError, NonFiniteLossError
+from vdprune.evaluation import evaluate
+from vdprune.storage import check_writable
+from vdprune.training.extensions import Checkpoints, EpochLog, Schedules, on_each_step
+from vdprune.training.recipe import Recipe
+from vdprune.training.state import load_state, save_state
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What a run tells and asks while it runs.
+
+    Args:
+        on_step: Called after each step with the number of steps done.
+        on_epoch: Called after each epoch with its row of the history.
+        should_stop: Asked after each step whether to save and stop.
+    """
+
+    on_step: Callable[[int], Any] = lambda iteration: None
+    on_epoch: Callable[[dict[str, float]], Any] = lambda row: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+def start_checkpoint(recipe: Recipe, arch: str, dataset: Dataset) -> Checkpoint:
+    """Make a network ready to be trained; NumPy's global generator is seeded.
+
+    Args:
+        recipe: The recipe.
+        arch: The network's name in the registry.
+        dataset: What it is to be trained on.
+
+    Returns:
+        The checkpoint of the untrained network.
+
+    Raises:
+        ArgumentError: There is no such arch, or it can't take the data.
+    """
+    numpy.random.seed(recipe.seed)
+    kwargs = {
+        "input_shape": list(dataset.input_shape),
+        "classes": dataset.classes,
+        "theta_std": recipe.theta_std,
+    }
+    model = build_arch(arch, **kwargs)
+    model.warm_up = 0
+    model.scaling.fit(dataset.train.x, dataset.input_scale)
+    model.to_variational_dropout(
+        loga_threshold=recipe.threshold, initial_log_sigma2=recipe.initial_log_sigma2
+    )
+    return Checkpoint(model, arch, kwargs, recipe.to_json(), dataset.name, recipe.threshold)
+
+
+class TrainingRun:
+    """One run: from its first step, or from where its checkpoint left it, to its last.
+
+    Args:
+        checkpoint: The network and how it is trained.
+        dataset: The data, its validation split held out as the recipe says.
+        out: The checkpoint file, written after each epoch.
+        device: Where to train.
+        callbacks: What to tell and ask.
+
+    Raises:
+        FileWriteError: ``out`` can't be written.
+        ArgumentError: A batch is larger than the data set.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        dataset: Dataset,
+        out: Path,
+        device: Device,
+        callbacks: Callbacks,
+    ) -> None:
+        check_writable(out)
+        self.checkpoint = checkpoint
+        self.dataset = dataset
+        self.out = out
+        self.recipe = Recipe.from_json(checkpoint.recipe)
+        self._callbacks = callbacks
+        train = dataset.train
+        if self.recipe.batch_size > len(train.x):
+            raise ArgumentError(
+                f"batch_size is {self.recipe.batch_size}, there are {len(train.x)} training "
+                "examples: it must not be larger"
+            )
+        if [list(dataset.input_shape), dataset.classes] != [
+            checkpoint.arch_kwargs["input_shape"],
+            checkpoint.arch_kwargs["classes"],
+        ]:
+            raise ArgumentError(
+                f"{dataset.name} has examples of shape {dataset.input_shape} in {dataset.classes} "
+                f"classes, the network takes {checkpoint.input_shape} in "
+                f"{checkpoint.arch_kwargs['classes']}: give the data set that it was made for"
+            )
+        model = checkpoint.model
+        model.num_train = len(train.x)
+        model.to_device(device)
+        self._optimizer = optimizers.Adam(alpha=self.recipe.learning_rate)
+        self._optimizer.setup(model)
+        self._iterator = SerialIterator(TupleDataset(train.x, train.t), self.recipe.batch_size)
+        self._updater = StandardUpdater(
+            self._iterator, self._optimizer, device=device, loss_func=model.calc_loss
+        )
+        self._log = EpochLog(checkpoint.history, self._describe_network, self._end_epoch)
+
+    @classmethod
+    def resume(
+        cls, path: Path, dataset: Dataset, device: Device, callbacks: Callbacks
+    ) -> "TrainingRun":
+        """Take up the run that a checkpoint was written in.
+
+        Args:
+            path: The checkpoint; it is written to, too.
+            dataset: The data that the run began with.
+            device: Where to train.
+            callbacks: What to tell and ask.
+
+        Returns:
+            The run, ready to go on.
+
+        Raises:
+            FileFormatError: The checkpoint can't be used.
+        """
+        runs = []
+
+        def load_training(group: h5py.Group, checkpoint: Checkpoint) -> None:
+            run = cls(checkpoint, dataset, path, device, callbacks)
+            run._updater.iteration = load_state(
+                group, run._optimizer, run._iterator, run._log.summary
+            )
+            runs.append(run)
+
+        load_checkpoint(path, load_training)
+        return runs[0]
+
+    @property
+    def iteration(self) -> int:
+        """Training steps done."""
+        return self._updater.iteration
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self._updater.epoch >= self.recipe.epochs
+
+    @property
+    def best_path(self) -> Path:
+        """The file of the best epoch, where there is a validation split."""
+        return self.out.with_name(f"{self.out.stem}.best{self.out.suffix}")
+
+    def run(self) -> None:
+        """Train to the end.
+
+        Raises:
+            TrainingInterrupted: Asked to stop, the checkpoint was written.
+            NonFiniteLossError: The loss went astray; the checkpoint is that of the epoch before.
+            FileWriteError: The checkpoint can't be written; the one before is untouched.
+        """
+        if self.is_finished:
+            return
+        trainer = Trainer(self._updater, (self.recipe.epochs, "epoch"), out=str(self.out.parent))
+        trainer.extend(self._log)
+        trainer.extend(Schedules(self.recipe), priority=200)
+        trainer.extend(
+            on_each_step(self._callbacks.on_step), name="on_step", trigger=(1, "iteration")
+        )
+        trainer.extend(Checkpoints(self._save, self._callbacks.should_stop))
+        try:
+            trainer.run(show_loop_exception_msg=False)
+        except NonFiniteLossError as error:
+            epochs = len(self.checkpoint.history)
+            kept = f"{self.out} is that of epoch {epochs}" if epochs else "no epoch was completed"
+            raise NonFiniteLossError(f"{error} ({kept})") from None
+
+    def _describe_network(self) -> dict[str, float]:
+        split = self.dataset.validation or self.dataset.test
+        evaluation = evaluate(self.checkpoint.model, split)
+        sparsity = self.checkpoint.model.sparsity()
+        return {
+            "error": evaluation.error,
+            "eval_loss": evaluation.loss,
+            "sparsity": sparsity.sparsity,
+            "compression": sparsity.compression or float("inf"),
+            **{f"sparsity_of/{layer.name}": layer.sparsity for layer in sparsity.layers},
+        }
+
+    def _end_epoch(self, row: dict[str, float]) -> None:
+        if self.dataset.validation is not None and _is_best(self.checkpoint.history):
+            save_checkpoint(self.best_path, self.checkpoint)
+        self._callbacks.on_epoch(row)
+
+    def _save(self) -> None:
+        def save_training(group: h5py.Group) -> None:
+            save_state(
+                group, self._optimizer, self._iterator, self._log.summary, self._updater.iteration
+            )
+
+        save_checkpoint(self.out, self.checkpoint, save_training)
+
+
+def _is_best(history: list[dict[str, float]]) -> bool:
+    """Whether the last epoch is the best so far.
+
+    Best is the lowest error among epochs at the full KL weight: before that the network is hardly
+    sparse. Of equal errors the sparser network wins.
+    """
+    if history[-1]["kl_coef"] < 1:
+        return False
+    full = [row for row in history if row["kl_coef"] >= 1]
+    return min(full, key=lambda row: (row["error"], -row["sparsity"])) is history[-1]
