@@ -39,6 +39,9 @@ class VariationalDropoutChain(Chain):
         **kwargs: For the next class in line, as an ordinary Chain's own arguments.
     """
 
+    kl_coef: float
+    iteration: int
+
     def __init__(
         self,
         warm_up: float = 0.0001,

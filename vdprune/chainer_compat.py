@@ -9,6 +9,7 @@ a view of NumPy that has it.
 
 import contextlib
 import functools
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -46,25 +47,24 @@ def _sctypes() -> dict[str, list[type]]:
 @contextlib.contextmanager
 def _numpy_with_sctypes() -> Iterator[None]:
     """``chainer.functions.array.as_strided`` reads ``numpy.sctypes`` while it is imported."""
-    import numpy
-
+    numpy: Any = importlib.import_module("numpy")
     if hasattr(numpy, "sctypes"):
         yield
         return
-    numpy.sctypes = _sctypes()  # type: ignore[attr-defined]
+    numpy.sctypes = _sctypes()
     try:
         yield
     finally:
-        del numpy.sctypes  # type: ignore[attr-defined]
+        del numpy.sctypes
 
 
-def _mend_as_strided(module: types.ModuleType) -> None:
+def _mend_as_strided(module: Any) -> None:
     """Give ``F.as_strided``, whose backward reads ``numpy.sctypes`` when called, its own view."""
     if not hasattr(module.np, "sctypes"):
-        module.np = _NumpyView(sctypes=_sctypes())  # type: ignore[attr-defined]
+        module.np = _NumpyView(sctypes=_sctypes())
 
 
-def _mend_resize_images(module: types.ModuleType) -> None:
+def _mend_resize_images(module: Any) -> None:
     """Give the one function of ``F.resize_images`` that wants it the ``numpy.float`` of old.
 
     The rest of the module compares ``xp is numpy``, so it must keep the real one.
@@ -72,10 +72,10 @@ def _mend_resize_images(module: types.ModuleType) -> None:
     function = module.compute_indices_and_weights
     names = {**vars(module), "numpy": _NumpyView(float=float)}
     mended = types.FunctionType(function.__code__, names, function.__name__)
-    module.compute_indices_and_weights = functools.wraps(function)(mended)  # type: ignore[attr-defined]
+    module.compute_indices_and_weights = functools.wraps(function)(mended)
 
 
-def _mend_hdf5(module: types.ModuleType) -> None:
+def _mend_hdf5(module: Any) -> None:
     """Let the HDF5 serializers handle ``str``, so that whole trainers can be saved.
 
     LogReport, PrintReport, PlotReport and the value triggers keep strings; h5py refuses NumPy's
@@ -100,8 +100,8 @@ def _mend_hdf5(module: types.ModuleType) -> None:
                 return dataset.asstr()[()]
         return read(self, key, value)
 
-    module.HDF5Serializer.__call__ = write_or_write_str  # type: ignore[attr-defined]
-    module.HDF5Deserializer.__call__ = read_or_read_str  # type: ignore[attr-defined]
+    module.HDF5Serializer.__call__ = write_or_write_str
+    module.HDF5Deserializer.__call__ = read_or_read_str
 
 
 class _NoWorkingSet:
@@ -120,9 +120,9 @@ def _stand_in_for_pkg_resources() -> Iterator[None]:
     if importlib.util.find_spec("pkg_resources") is not None:
         yield
         return
-    stand_in = types.ModuleType("pkg_resources")
-    stand_in.WorkingSet = _NoWorkingSet  # type: ignore[attr-defined]
-    stand_in.ResolutionError = VdpruneError  # type: ignore[attr-defined]
+    stand_in: Any = types.ModuleType("pkg_resources")
+    stand_in.WorkingSet = _NoWorkingSet
+    stand_in.ResolutionError = type("ResolutionError", (Exception,), {})  # raised by none
     sys.modules["pkg_resources"] = stand_in
     try:
         yield
@@ -153,8 +153,8 @@ class _EnvironmentCheckLoader(importlib.abc.Loader):
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
         return None
 
-    def exec_module(self, module: types.ModuleType) -> None:
-        module.check = lambda: None  # type: ignore[attr-defined]
+    def exec_module(self, module: Any) -> None:
+        module.check = lambda: None
 
 
 # module -> (what holds while it is imported, what is done to it afterwards)
@@ -162,7 +162,7 @@ MENDS: dict[
     str,
     tuple[
         Callable[[], contextlib.AbstractContextManager[None]],
-        Callable[[types.ModuleType], None] | None,
+        Callable[[Any], None] | None,
     ],
 ] = {
     "chainer": (_without_leftovers, None),
@@ -205,7 +205,7 @@ class _MendingFinder(importlib.abc.MetaPathFinder):
         while_importing, mend = MENDS[fullname]
         load = loader.exec_module
 
-        def exec_module(module: types.ModuleType) -> None:
+        def exec_module(module: Any) -> None:
             with while_importing():
                 load(module)
             if mend is not None:

@@ -28,13 +28,14 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _copy_mode(path, temporary)
-        os.replace(temporary, path)
+        temporary.chmod(_mode_of(path))
+        temporary.replace(path)
         temporary = None
         _sync_folder(path.parent)
     except OSError as error:
@@ -44,7 +45,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                temporary.unlink()
 
 
 def check_writable(path: Path) -> None:
@@ -141,9 +142,11 @@ def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) 
         found = f"it is a {kind} file" if isinstance(kind, str) else "it says nothing of vdprune"
         raise FileFormatError(f"{path} is not a {wanted} file: {found}")
     version = attributes.get("format_version")
-    if not isinstance(version, int) and not hasattr(version, "__index__"):
-        raise FileFormatError(f"{path} is damaged: its format_version is {version!r}")
-    if not 1 <= int(version) <= kinds[kind]:
+    try:
+        is_known = 1 <= int(version) <= kinds[kind]  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise FileFormatError(f"{path} is damaged: its format_version is {version!r}") from None
+    if not is_known:
         raise FileFormatError(
             f"{path} is a {kind} file of version {version}, this vdprune ({__version__}) reads up "
             f"to {kinds[kind]}: install the vdprune that wrote it "
@@ -200,15 +203,13 @@ def _first_line(error: Exception) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def _copy_mode(path: Path, temporary: str) -> None:
-    """Give a file made by mkstemp, which is private, the mode that ``open`` would have given."""
+def _mode_of(path: Path) -> int:
+    """Tell the mode that ``open`` would leave a file with; mkstemp's are private."""
     if path.exists():
-        mode = path.stat().st_mode & 0o777
-    else:
-        umask = os.umask(0)
-        os.umask(umask)
-        mode = 0o666 & ~umask
-    os.chmod(temporary, mode)
+        return path.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -31,11 +31,8 @@ INTERRUPTED = 130
 def cli() -> None:
     """Make neural networks small with sparse variational dropout.
 
-    \b
-    vdprune train     trains a network             -> checkpoint.h5
-    vdprune prune     cuts the weights it can do without -> pruned.h5
-    vdprune eval      measures its error and size
-    vdprune export    writes a small weight file   -> weights.h5
+    `vdprune train` writes checkpoint.h5, `vdprune prune` makes pruned.h5 of it, `vdprune export`
+    makes weights.h5 of that; `vdprune eval FILE` measures any of the three.
     """
 
 

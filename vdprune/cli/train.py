@@ -81,7 +81,7 @@ def train_command(
     """
     from vdprune.cli.progress import Progress
     from vdprune.devices import get_device
-    from vdprune.training.extensions import TrainingInterrupted
+    from vdprune.training.extensions import TrainingInterruptedError
 
     if resume and overwrite:
         raise click.UsageError("give --resume or --overwrite, not both")
@@ -96,7 +96,7 @@ def train_command(
         progress.begin(run)
         try:
             run.run()
-        except TrainingInterrupted as interruption:
+        except TrainingInterruptedError as interruption:
             progress.end()
             click.echo(
                 f"vdprune: {interruption}; {out} is written, go on with "

@@ -9,6 +9,8 @@ import numpy
 from vdprune.datasets.dataset import Dataset, make_dataset
 from vdprune.errors import DatasetError
 
+_Arrays = tuple[numpy.ndarray, numpy.ndarray]
+
 _IMAGE_BYTES = 3 * 32 * 32
 # files of training and test batches, and which of the label bytes before an image is the label
 _BINARY = {
@@ -36,26 +38,29 @@ def load_cifar(name: str, data_root: Path | None) -> Dataset:
         DatasetError: The batches can't be had or read.
     """
     if data_root is None:
-        return make_dataset(name, *_download(name))
+        train, test = _download(name)
+        return make_dataset(name, train, test)
+    train, test = _read_folder(name, data_root)
+    return make_dataset(name, train, test, str(data_root))
+
+
+def _read_folder(name: str, folder: Path) -> list[_Arrays]:
     train, test, label_at = _BINARY[name]
-    if (data_root / train[0]).exists():
-        parts = [_read_binary([data_root / f for f in files], *label_at) for files in (train, test)]
-    else:
-        pickled_train, pickled_test, key = _PICKLED[name]
-        if not (data_root / pickled_train[0]).exists():
-            raise DatasetError(
-                f"{data_root} has neither {train[0]} nor {pickled_train[0]}: give the folder that "
-                f"holds the original batches of {name}"
-            )
-        parts = [
-            _read_pickled([data_root / f for f in files], key)
+    if (folder / train[0]).exists():
+        return [_read_binary([folder / f for f in files], *label_at) for files in (train, test)]
+    pickled_train, pickled_test, key = _PICKLED[name]
+    if (folder / pickled_train[0]).exists():
+        return [
+            _read_pickled([folder / f for f in files], key)
             for files in (pickled_train, pickled_test)
         ]
-    (x_train, t_train), (x_test, t_test) = parts
-    return make_dataset(name, x_train, t_train, x_test, t_test, str(data_root))
+    raise DatasetError(
+        f"{folder} has neither {train[0]} nor {pickled_train[0]}: give the folder that holds the "
+        f"original batches of {name}"
+    )
 
 
-def _download(name: str) -> list[numpy.ndarray]:
+def _download(name: str) -> list[_Arrays]:
     from chainer.datasets import get_cifar10, get_cifar100
 
     get = {"cifar10": get_cifar10, "cifar100": get_cifar100}[name]
@@ -66,14 +71,11 @@ def _download(name: str) -> list[numpy.ndarray]:
             f"{name} could not be downloaded ({error}): get the original batches another way and "
             "give their folder with --data-root"
         ) from error
-    arrays = []
-    for split in (train, test):
-        x, t = split._datasets
-        arrays += [numpy.rint(x).astype(numpy.uint8), t]
-    return arrays
+    splits = [split._datasets for split in (train, test)]
+    return [(numpy.rint(x).astype(numpy.uint8), t) for x, t in splits]
 
 
-def _read_binary(paths: list[Path], label: int, labels: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+def _read_binary(paths: list[Path], label: int, labels: int) -> _Arrays:
     record = labels + _IMAGE_BYTES
     batches = []
     for path in paths:
@@ -88,7 +90,7 @@ def _read_binary(paths: list[Path], label: int, labels: int) -> tuple[numpy.ndar
     return records[:, labels:].reshape(-1, 3, 32, 32), records[:, label].astype(numpy.int32)
 
 
-def _read_pickled(paths: list[Path], key: str) -> tuple[numpy.ndarray, numpy.ndarray]:
+def _read_pickled(paths: list[Path], key: str) -> _Arrays:
     images, labels = [], []
     for path in paths:
         _read_bytes(path)

@@ -111,21 +111,18 @@ class Dataset:
 
 def make_dataset(
     name: str,
-    x_train: numpy.ndarray,
-    t_train: numpy.ndarray,
-    x_test: numpy.ndarray,
-    t_test: numpy.ndarray,
+    train: tuple[numpy.ndarray, numpy.ndarray],
+    test: tuple[numpy.ndarray, numpy.ndarray],
     source: str = "",
 ) -> Dataset:
     """Make a data set from arrays as they come.
 
     Args:
         name: What the user calls it.
-        x_train: Training examples, shape (n, ...), any numeric dtype; images as (n, height, width)
-            or (n, channels, height, width).
-        t_train: Their labels, shape (n,) or (n, 1), integers from 0.
-        x_test: Test examples.
-        t_test: Their labels.
+        train: Training examples, shape (n, ...), any numeric dtype, images as (n, height, width)
+            or (n, channels, height, width); and their labels, shape (n,) or (n, 1), integers from
+            0.
+        test: Test examples and their labels.
         source: Where the test examples lie, for people.
 
     Returns:
@@ -138,14 +135,14 @@ def make_dataset(
     return Dataset(
         name,
         Split(
-            f"the {len(x_train):,} training examples of {name}",
-            _as_examples(name, x_train),
-            _as_labels(name, t_train),
+            f"the {len(train[0]):,} training examples of {name}",
+            _as_examples(name, train[0]),
+            _as_labels(name, train[1]),
         ),
         Split(
-            f"the {len(x_test):,} test examples of {name}{where}",
-            _as_examples(name, x_test),
-            _as_labels(name, t_test),
+            f"the {len(test[0]):,} test examples of {name}{where}",
+            _as_examples(name, test[0]),
+            _as_labels(name, test[1]),
         ),
     )
 

@@ -29,20 +29,25 @@ def load_files(path: Path) -> Dataset:
     """
     name = str(path.resolve())
     if path.is_dir():
-        arrays = read_idx_folder(path)
-        return make_dataset(name, *(arrays[k] for k in ("x_train", "t_train", "x_test", "t_test")))
+        parts = read_idx_folder(path)
+        return make_dataset(
+            name, (parts["x_train"], parts["t_train"]), (parts["x_test"], parts["t_test"])
+        )
     if not path.exists():
         raise DatasetError(
             f"there is no data set {str(path)!r}: give mnist, cifar10, cifar100, a folder of IDX "
             "files, or an .npz or .h5 file"
         )
     if h5py.is_hdf5(path):
-        return make_dataset(name, *_read_h5(path))
-    if zipfile.is_zipfile(path):
-        return make_dataset(name, *_read_npz(path))
-    raise DatasetError(
-        f"{path} is neither an .npz nor an .h5 file: expected one with {', '.join(_KEYS)}"
-    )
+        arrays = _read_h5(path)
+    elif zipfile.is_zipfile(path):
+        arrays = _read_npz(path)
+    else:
+        raise DatasetError(
+            f"{path} is neither an .npz nor an .h5 file: expected one with {', '.join(_KEYS)}"
+        )
+    x_train, t_train, x_test, t_test = arrays
+    return make_dataset(name, (x_train, t_train), (x_test, t_test))
 
 
 def _read_npz(path: Path) -> list[numpy.ndarray]:

@@ -35,4 +35,5 @@ def load_mnist() -> Dataset:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise DatasetError(f"{name} is not the file that was shipped: install vdprune again")
         arrays.append(parse_idx(gzip.decompress(data), name))
-    return make_dataset("mnist", *arrays, source="t10k-images-idx3-ubyte.gz")
+    x_train, t_train, x_test, t_test = arrays
+    return make_dataset("mnist", (x_train, t_train), (x_test, t_test), "t10k-images-idx3-ubyte.gz")

@@ -13,7 +13,7 @@ from vdprune.training.recipe import Recipe
 from vdprune.training.schedules import kl_weight_at, learning_rate_at
 
 
-class TrainingInterrupted(VdpruneError):
+class TrainingInterruptedError(VdpruneError):
     """Training was asked to stop; its checkpoint has been written."""
 
 
@@ -117,7 +117,7 @@ class Checkpoints(Extension):
         if trainer.updater.is_new_epoch or stop:
             self._save()
         if stop:
-            raise TrainingInterrupted(
+            raise TrainingInterruptedError(
                 f"stopped in epoch {trainer.updater.epoch + 1} after "
                 f"{trainer.updater.iteration} steps"
             )

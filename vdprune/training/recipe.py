@@ -16,7 +16,7 @@ class Recipe:
         epochs: Passes through the training examples.
         batch_size: Examples in a step; a last smaller batch is filled from the next epoch.
         learning_rate: Adam's alpha at the start.
-        learning_rate_hold: Epochs for which it stays there; then it falls linearly, to 0 at the end.
+        learning_rate_hold: Epochs for which it stays there; then it falls linearly to 0.
         kl_start: Epochs for which the KL weight is 0.
         kl_end: Epoch from which it is 1; in between it grows linearly.
         initial_log_sigma2: Where the logarithm of the weights' variances starts.

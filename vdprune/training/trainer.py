@@ -173,7 +173,7 @@ class TrainingRun:
         """Train to the end.
 
         Raises:
-            TrainingInterrupted: Asked to stop, the checkpoint was written.
+            TrainingInterruptedError: Asked to stop, the checkpoint was written.
             NonFiniteLossError: The loss went astray; the checkpoint is that of the epoch before.
             FileWriteError: The checkpoint can't be written; the one before is untouched.
         """

@@ -1,0 +1,94 @@
+"""What several test files share: small data, a small trained network, the command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    numpy.random.seed(0)
+
+
+def make_tiny_arrays(seed: int = 0) -> dict[str, numpy.ndarray]:
+    """Three classes of 8x8 images that differ in which third of the rows is bright."""
+    random = numpy.random.default_rng(seed)
+    arrays = {}
+    for part, count in (("train", 300), ("test", 90)):
+        t = numpy.arange(count) % 3
+        x = random.integers(0, 80, (count, 1, 8, 8))
+        for i, label in enumerate(t):
+            x[i, 0, 2 * label : 2 * label + 3] += 120
+        arrays[f"x_{part}"] = x.astype(numpy.uint8)
+        arrays[f"y_{part}"] = t
+    return arrays
+
+
+@pytest.fixture(scope="session")
+def tiny_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set file: 300 training and 90 test images of shape (1, 8, 8) in 3 classes."""
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    numpy.savez(path, **make_tiny_arrays())
+    return path
+
+
+def run_vdprune(
+    *args: object, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, as a user would type it."""
+    return subprocess.run(
+        [sys.executable, "-m", "vdprune", *map(str, args)],
+        cwd=cwd,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """`vdprune` in the test's own empty folder."""
+
+    def run(*args: object, cwd: Path = tmp_path, **kwargs: object) -> Run:
+        return run_vdprune(*args, cwd=cwd, **kwargs)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with checkpoint.h5, pruned.h5 and weights.h5 of a network trained on `tiny_npz`.
+
+    To be read only; its lenet300 is sparse (some, not all weights of each layer are cut) and errs
+    on less than 20 % of the test images.
+    """
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = (
+        "--epochs",
+        10,
+        "--batch-size",
+        20,
+        "--theta-std",
+        0.1,
+        "--kl-start",
+        6,
+        "--kl-end",
+        60,
+    )
+    steps = (
+        ("train", "--dataset", tiny_npz, *recipe, "--quiet"),
+        ("prune", "--quiet"),
+        ("export", "--quiet"),
+    )
+    for step in steps:
+        result = run_vdprune(*step, cwd=folder)
+        assert result.returncode == 0, result.stderr
+    return folder
