@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy
 import pytest
 
+import vdprune  # noqa: F401  before any test file imports Chainer, which works only from then on
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

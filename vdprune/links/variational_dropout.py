@@ -45,21 +45,17 @@ class VariationalDropout:
         """
         self.p_threshold, self.loga_threshold = resolve_threshold(p_threshold, loga_threshold)
         self.mask_variance = mask_variance
-        initializer = initializers.Constant(initial_log_sigma2)
+        dtype = getattr(self.W.initializer if self.W.array is None else self.W, "dtype", None)
         with self.init_scope():  # type: ignore[attr-defined]
-            self.log_sigma2 = Parameter(initializer)
+            self.log_sigma2 = Parameter(initializers.Constant(initial_log_sigma2, dtype))
         self.log_sigma2.to_device(self.device)  # type: ignore[attr-defined]
         if self.W.array is not None:
-            self._initialize_log_sigma2()
+            self.log_sigma2.initialize(self.W.shape)
 
     def _initialize_params(self, in_size: int) -> None:
         super()._initialize_params(in_size)  # type: ignore[misc]
         if hasattr(self, "log_sigma2"):
-            self._initialize_log_sigma2()
-
-    def _initialize_log_sigma2(self) -> None:
-        self.log_sigma2.initializer.dtype = self.W.dtype
-        self.log_sigma2.initialize(self.W.shape)
+            self.log_sigma2.initialize(self.W.shape)
 
     def log_alpha(self) -> Variable:
         """Log alpha of the weights.
@@ -76,7 +72,7 @@ class VariationalDropout:
                 "it on a batch, or give the size, before asking for its log alpha"
             )
         if self.log_sigma2.array is None:
-            self._initialize_log_sigma2()
+            self.log_sigma2.initialize(self.W.shape)
         if self._shared_log_alpha is None:
             return functions.log_alpha(self.W, self.log_sigma2)
         if not self._shared_log_alpha:

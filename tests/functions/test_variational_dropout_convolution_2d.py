@@ -1,0 +1,111 @@
+from typing import Any
+
+import numpy
+import pytest
+from chainer import gradient_check
+from scipy.signal import correlate2d
+
+from vdprune.functions import log_alpha, variational_dropout_convolution_2d
+
+GEOMETRIES = [
+    {},
+    {"stride": 2, "pad": 1},
+    {"stride": (1, 2), "pad": (2, 0)},
+    {"dilate": 2},
+    {"groups": 2},
+]
+
+
+def make_inputs(log_alphas: tuple[float, float], groups: int = 1) -> dict[str, Any]:
+    shape = (4, 2 // groups, 3, 2)
+    W = numpy.random.uniform(0.3, 1, shape) * numpy.sign(numpy.random.randn(*shape))
+    return {
+        "x": numpy.random.randn(2, 2, 6, 5),
+        "W": W,
+        "log_sigma2": numpy.log(W**2) + numpy.random.uniform(*log_alphas, shape),
+        "b": numpy.random.randn(4),
+    }
+
+
+def test_value_against_scipy() -> None:
+    a = make_inputs((-4, 7))
+    noise = numpy.random.randn(2, 4, 4, 4)
+    la = log_alpha(a["W"], a["log_sigma2"])
+    y = variational_dropout_convolution_2d(a["x"], a["W"], la, a["b"], noise=noise)
+    kept = la.array <= 3
+    sigma2 = numpy.exp(a["log_sigma2"]) * kept
+
+    def convolve(x: numpy.ndarray, W: numpy.ndarray) -> numpy.ndarray:
+        return numpy.array(
+            [
+                [sum(correlate2d(c, f, "valid") for c, f in zip(image, filters, strict=True))
+                 for filters in W]
+                for image in x
+            ]
+        )  # fmt: skip
+
+    mean = convolve(a["x"], a["W"] * kept) + a["b"][:, None, None]
+    expected = mean + noise * numpy.sqrt(convolve(a["x"] ** 2, sigma2) + 1e-8)
+    numpy.testing.assert_allclose(y.array, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+@pytest.mark.parametrize("mask_variance", [False, True])
+@pytest.mark.parametrize("log_alphas", [(-4, 7.9), (8.5, 12)], ids=["mixed", "clipped"])
+def test_gradient(
+    geometry: dict[str, Any], mask_variance: bool, log_alphas: tuple[float, float]
+) -> None:
+    a = make_inputs(log_alphas, geometry.get("groups", 1))
+    W, log_sigma2 = a["W"], a["log_sigma2"]
+    shape = variational_dropout_convolution_2d(
+        a["x"], W, log_alpha(W, log_sigma2), a["b"], **geometry
+    ).shape
+    noise = numpy.random.randn(*shape)
+
+    def function(x: Any, W: Any, log_sigma2: Any, b: Any) -> Any:
+        return variational_dropout_convolution_2d(
+            x,
+            W,
+            log_alpha(W, log_sigma2),
+            b,
+            **geometry,
+            mask_variance=mask_variance,
+            noise=noise,
+        )
+
+    gradient_check.check_backward(
+        function,
+        (a["x"], W, log_sigma2, a["b"]),
+        numpy.random.randn(*shape),
+        dtype="d",
+        atol=1e-5,
+        rtol=1e-4,
+    )
+
+
+def test_distribution_of_the_draws() -> None:
+    """Mean and variance over many draws are those of the weights' distribution."""
+    a = make_inputs((-3, 5))
+    draws = 20_000
+    x = numpy.repeat(a["x"][:1], draws, axis=0)
+    la = log_alpha(a["W"], a["log_sigma2"])
+    y = variational_dropout_convolution_2d(x, a["W"], la, a["b"]).array
+    zero = numpy.zeros((1, 4, 4, 4))
+    one = numpy.ones((1, 4, 4, 4))
+    mean = variational_dropout_convolution_2d(a["x"][:1], a["W"], la, a["b"], noise=zero).array
+    deviation = (
+        variational_dropout_convolution_2d(a["x"][:1], a["W"], la, a["b"], noise=one).array - mean
+    )
+    kept = la.array <= 3
+    corner = (a["x"][0, :, :3, :2] ** 2 * numpy.exp(a["log_sigma2"]) * kept).sum(axis=(1, 2, 3))
+    numpy.testing.assert_allclose(deviation[0, :, 0, 0] ** 2, corner, rtol=1e-5)
+    assert (abs(y.mean(axis=0) - mean[0]) < 5 * deviation[0] / numpy.sqrt(draws)).all()
+    numpy.testing.assert_allclose(y.var(axis=0), deviation[0] ** 2, rtol=5 * numpy.sqrt(2 / draws))
+
+
+def test_negative_bias_is_no_variance() -> None:
+    """A fault of another implementation: the bias in the variance, NaN where it is negative."""
+    a = make_inputs((-4, 4))
+    la = log_alpha(a["W"], a["log_sigma2"])
+    y = variational_dropout_convolution_2d(a["x"], a["W"], la, a["b"] - 100)
+    assert numpy.isfinite(y.array).all()

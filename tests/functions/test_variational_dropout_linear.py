@@ -1,0 +1,94 @@
+from typing import Any
+
+import numpy
+import pytest
+from chainer import gradient_check
+
+from vdprune.functions import log_alpha, variational_dropout_linear
+
+
+def make_inputs(log_alphas: tuple[float, float]) -> dict[str, Any]:
+    W = numpy.random.uniform(0.3, 1, (4, 5)) * numpy.sign(numpy.random.randn(4, 5))
+    return {
+        "x": numpy.random.randn(3, 5),
+        "W": W,
+        "log_sigma2": numpy.log(W**2) + numpy.random.uniform(*log_alphas, (4, 5)),
+        "b": numpy.random.randn(4),
+        "noise": numpy.random.randn(3, 4),
+    }
+
+
+@pytest.mark.parametrize("mask_variance", [False, True])
+def test_value(mask_variance: bool) -> None:
+    a = make_inputs((-4, 7))
+    y = variational_dropout_linear(
+        a["x"],
+        a["W"],
+        log_alpha(a["W"], a["log_sigma2"]),
+        a["b"],
+        mask_variance=mask_variance,
+        noise=a["noise"],
+    )
+    kept = a["log_sigma2"] - numpy.log(a["W"] ** 2 + 1e-8) <= 3
+    sigma2 = numpy.exp(a["log_sigma2"]) * (kept if mask_variance else 1)
+    mean = a["x"] @ (a["W"] * kept).T + a["b"]
+    variance = a["x"] ** 2 @ sigma2.T
+    numpy.testing.assert_allclose(y.array, mean + a["noise"] * numpy.sqrt(variance), rtol=1e-6)
+
+
+@pytest.mark.parametrize("mask_variance", [False, True])
+@pytest.mark.parametrize(
+    "log_alphas",
+    [(-4, 2.9), (3.1, 7.9), (-12, -8.5), (8.5, 12)],
+    ids=["kept", "cut", "clipped low", "clipped high"],
+)
+@pytest.mark.parametrize("nobias", [False, True])
+def test_gradient_of_the_parameters(
+    log_alphas: tuple[float, float], mask_variance: bool, nobias: bool
+) -> None:
+    a = make_inputs(log_alphas)
+
+    def function(x: Any, W: Any, log_sigma2: Any, *b: Any) -> Any:
+        return variational_dropout_linear(
+            x, W, log_alpha(W, log_sigma2), *b, mask_variance=mask_variance, noise=a["noise"]
+        )
+
+    inputs = (a["x"], a["W"], a["log_sigma2"], *(() if nobias else (a["b"],)))
+    gradient_check.check_backward(
+        function, inputs, numpy.random.randn(3, 4), dtype="d", atol=1e-5, rtol=1e-4
+    )
+
+
+def test_several_batch_axes() -> None:
+    a = make_inputs((-4, 4))
+    x = numpy.random.randn(2, 3, 5)
+    noise = numpy.random.randn(2, 3, 4)
+    la = log_alpha(a["W"], a["log_sigma2"])
+    y = variational_dropout_linear(x, a["W"], la, a["b"], n_batch_axes=2, noise=noise)
+    flat = variational_dropout_linear(
+        x.reshape(6, 5), a["W"], la, a["b"], noise=noise.reshape(6, 4)
+    )
+    numpy.testing.assert_allclose(y.array, flat.array.reshape(2, 3, 4))
+
+
+def test_distribution_of_the_draws() -> None:
+    """Mean and variance over many draws are those of the weights' distribution."""
+    a = make_inputs((-3, 5))
+    draws = 20_000
+    x = numpy.repeat(a["x"][:1], draws, axis=0)
+    la = log_alpha(a["W"], a["log_sigma2"])
+    y = variational_dropout_linear(x, a["W"], la, a["b"]).array
+    kept = la.array <= 3
+    mean = a["x"][0] @ (a["W"] * kept).T + a["b"]
+    variance = a["x"][0] ** 2 @ numpy.exp(a["log_sigma2"]).T
+    assert abs(y.mean(axis=0) - mean).max() < 4 * numpy.sqrt(variance.max() / draws)
+    numpy.testing.assert_allclose(y.var(axis=0), variance, rtol=4 * numpy.sqrt(2 / draws))
+
+
+def test_bias_is_not_in_the_variance() -> None:
+    """A fault of another implementation; with a negative bias it made NaN."""
+    a = make_inputs((-4, 4))
+    la = log_alpha(a["W"], a["log_sigma2"])
+    with_bias = variational_dropout_linear(a["x"], a["W"], la, a["b"] - 100, noise=a["noise"])
+    without = variational_dropout_linear(a["x"], a["W"], la, noise=a["noise"])
+    numpy.testing.assert_allclose(with_bias.array - without.array, [a["b"] - 100] * 3)

@@ -1,0 +1,191 @@
+from pathlib import Path
+
+import chainer
+import numpy
+import pytest
+
+from tests.conftest import make_tiny_arrays
+from vdprune.checkpoint import load_checkpoint
+from vdprune.datasets import Dataset, make_dataset
+from vdprune.errors import ArgumentError, FileFormatError, FileWriteError, NonFiniteLossError
+from vdprune.training.extensions import TrainingInterruptedError
+from vdprune.training.recipe import Recipe
+from vdprune.training.trainer import Callbacks, TrainingRun, start_checkpoint
+
+CPU = chainer.get_device("@numpy")
+RECIPE = Recipe(
+    epochs=3,
+    batch_size=50,
+    learning_rate_hold=1,
+    kl_start=0,
+    kl_end=2,
+    theta_std=0.1,
+)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    a = make_tiny_arrays()
+    return make_dataset("tiny", (a["x_train"], a["y_train"]), (a["x_test"], a["y_test"]))
+
+
+def start(
+    recipe: Recipe, data: Dataset, out: Path, callbacks: Callbacks | None = None
+) -> TrainingRun:
+    data = data.hold_out(recipe.validation)
+    checkpoint = start_checkpoint(recipe, "lenet300", data)
+    return TrainingRun(checkpoint, data, out, CPU, callbacks or Callbacks())
+
+
+def parameters(path: Path) -> dict[str, numpy.ndarray]:
+    return {name: p.array for name, p in load_checkpoint(path).model.namedparams()}
+
+
+def assert_same_parameters(a: Path, b: Path) -> None:
+    for (name, mine), (_, theirs) in zip(
+        sorted(parameters(a).items()), sorted(parameters(b).items()), strict=True
+    ):
+        numpy.testing.assert_array_equal(mine, theirs, err_msg=name)
+
+
+def stop_after(steps: int) -> Callbacks:
+    seen = []
+    return Callbacks(on_step=seen.append, should_stop=lambda: len(seen) >= steps)
+
+
+def test_history_has_a_row_for_each_epoch(data: Dataset, tmp_path: Path) -> None:
+    rows: list[dict[str, float]] = []
+    steps: list[int] = []
+    start(RECIPE, data, tmp_path / "c.h5", Callbacks(steps.append, rows.append)).run()
+    history = load_checkpoint(tmp_path / "c.h5").history
+    assert steps == list(range(1, 19))
+    assert history == rows
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["kl_coef"] for row in rows] == [0, 0.5, 1]
+    assert [row["learning_rate"] for row in rows] == pytest.approx([1e-3, 1e-3, 5e-4])
+    assert set(rows[0]) == {
+        "epoch",
+        "iteration",
+        "learning_rate",
+        "kl_coef",
+        "loss",
+        "class",
+        "kl",
+        "train_error",
+        "error",
+        "eval_loss",
+        "sparsity",
+        "compression",
+        "sparsity_of/l1",
+        "sparsity_of/l2",
+        "sparsity_of/l3",
+        "seconds",
+    }
+    assert rows[-1]["loss"] == pytest.approx(rows[-1]["class"] + rows[-1]["kl"], rel=1e-4)
+
+
+def test_scaling_is_fitted_to_the_training_images(data: Dataset, tmp_path: Path) -> None:
+    checkpoint = start_checkpoint(RECIPE, "lenet300", data.hold_out(100))
+    scaling = checkpoint.model.scaling
+    kept = data.hold_out(100).train.x
+    assert scaling.scale == 1 / 256
+    numpy.testing.assert_allclose(scaling.mean, kept.mean(axis=0) / 256, rtol=1e-6)
+
+
+def test_the_seed_decides_the_run(data: Dataset, tmp_path: Path) -> None:
+    for name in "ab":
+        start(RECIPE, data, tmp_path / f"{name}.h5").run()
+    assert_same_parameters(tmp_path / "a.h5", tmp_path / "b.h5")
+    start(Recipe(**{**RECIPE.to_json(), "seed": 1}), data, tmp_path / "c.h5").run()
+    with pytest.raises(AssertionError):
+        assert_same_parameters(tmp_path / "a.h5", tmp_path / "c.h5")
+
+
+@pytest.mark.parametrize("steps", [1, 6, 8, 13])
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
+    steps: int, data: Dataset, tmp_path: Path
+) -> None:
+    start(RECIPE, data, tmp_path / "whole.h5").run()
+    with pytest.raises(TrainingInterruptedError, match=f"after {steps} steps"):
+        start(RECIPE, data, tmp_path / "parts.h5", stop_after(steps)).run()
+    numpy.random.seed(99)
+    run = TrainingRun.resume(tmp_path / "parts.h5", data, CPU, Callbacks())
+    assert run.iteration == steps
+    run.run()
+    assert_same_parameters(tmp_path / "whole.h5", tmp_path / "parts.h5")
+    whole, parts = (load_checkpoint(tmp_path / f"{n}.h5").history for n in ("whole", "parts"))
+    for mine, theirs in zip(whole, parts, strict=True):
+        del mine["seconds"], theirs["seconds"]
+        assert mine == pytest.approx(theirs, rel=1e-12)
+
+
+def test_a_finished_run_is_resumed_to_nothing(data: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    start(RECIPE, data, path).run()
+    before = path.read_bytes()
+    run = TrainingRun.resume(path, data, CPU, Callbacks())
+    assert run.is_finished
+    run.run()
+    assert path.read_bytes() == before
+
+
+def test_batches_that_do_not_divide_the_data(data: Dataset, tmp_path: Path) -> None:
+    recipe = Recipe(**{**RECIPE.to_json(), "batch_size": 70})
+    start(recipe, data, tmp_path / "c.h5").run()
+    assert len(load_checkpoint(tmp_path / "c.h5").history) == 3
+
+
+def test_the_best_epoch_is_kept_beside_the_last(data: Dataset, tmp_path: Path) -> None:
+    recipe = Recipe(**{**RECIPE.to_json(), "epochs": 6, "validation": 60})
+    start(recipe, data, tmp_path / "c.h5").run()
+    history = load_checkpoint(tmp_path / "c.h5").history
+    full = [row for row in history if row["kl_coef"] == 1]
+    best = min(full, key=lambda row: (row["error"], -row["sparsity"]))
+    kept = load_checkpoint(tmp_path / "c.best.h5")
+    assert kept.history[-1]["epoch"] == best["epoch"] > 2
+    with pytest.raises(FileFormatError, match="without the state of a training run"):
+        TrainingRun.resume(tmp_path / "c.best.h5", data.hold_out(60), CPU, Callbacks())
+
+
+def test_without_validation_no_best_epoch_is_chosen(data: Dataset, tmp_path: Path) -> None:
+    start(RECIPE, data, tmp_path / "c.h5").run()
+    assert [path.name for path in tmp_path.iterdir()] == ["c.h5"]
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(data: Dataset, tmp_path: Path) -> None:
+    run = start(RECIPE, data, tmp_path / "c.h5")
+    model = run.checkpoint.model
+
+    def spoil(iteration: int) -> None:
+        if iteration == 8:
+            model.l2.W.array[0, 0] = numpy.nan
+
+    run = TrainingRun(run.checkpoint, data, tmp_path / "c.h5", CPU, Callbacks(on_step=spoil))
+    with pytest.raises(
+        NonFiniteLossError, match=r"iteration 9: 1 of .* W of layer l2 .*c.h5 is that of epoch 1"
+    ):
+        run.run()
+    kept = load_checkpoint(tmp_path / "c.h5")
+    assert len(kept.history) == 1
+    assert all(numpy.isfinite(param.array).all() for param in kept.model.params())
+
+
+def test_data_of_another_shape_is_refused(data: Dataset, tmp_path: Path) -> None:
+    a = make_tiny_arrays()
+    other = make_dataset(
+        "other", (a["x_train"][..., :5], a["y_train"]), (a["x_test"][..., :5], a["y_test"])
+    )
+    checkpoint = start_checkpoint(RECIPE, "lenet300", data)
+    with pytest.raises(ArgumentError, match=r"other has examples of shape \(1, 8, 5\) in 3"):
+        TrainingRun(checkpoint, other, tmp_path / "c.h5", CPU, Callbacks())
+
+
+def test_a_batch_larger_than_the_data_is_refused(data: Dataset, tmp_path: Path) -> None:
+    recipe = Recipe(**{**RECIPE.to_json(), "batch_size": 301})
+    with pytest.raises(ArgumentError, match="batch_size is 301, there are 300 training examples"):
+        start(recipe, data, tmp_path / "c.h5")
+
+
+def test_a_folder_that_is_not_there_is_refused_at_once(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(FileWriteError, match="can't be written: No such file or directory"):
+        start(RECIPE, data, tmp_path / "nowhere" / "c.h5")
