@@ -209,9 +209,9 @@ def test_inputs_that_are_not_finite_are_named() -> None:
     model = Net(num_train=60)
     x, t = batch()
     x[0] = numpy.inf
-    with pytest.raises(NonFiniteLossError, match="iteration 1: the batch of inputs holds numbers"):
-        with numpy.errstate(invalid="ignore"):
-            model.calc_loss(x, t)
+    message = "iteration 1: the batch of inputs holds numbers"
+    with numpy.errstate(invalid="ignore"), pytest.raises(NonFiniteLossError, match=message):
+        model.calc_loss(x, t)
 
 
 def test_the_first_layer_that_overflows_is_named() -> None:

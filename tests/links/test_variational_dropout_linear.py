@@ -60,7 +60,7 @@ def test_evaluation_is_a_linear_link_with_masked_weights(
         y = link(x, n_batch_axes=n_batch_axes)
     expected = plain(x, n_batch_axes=n_batch_axes)
     numpy.testing.assert_array_equal(y.array, expected.array)
-    assert y.shape == shape[:n_batch_axes] + (7,)
+    assert y.shape == (*shape[:n_batch_axes], 7)
 
 
 def test_training_is_noisy_and_evaluation_is_not() -> None:

@@ -1,0 +1,279 @@
+"""The `vdprune` command itself: help, version, what it imports, and the chain of its subcommands."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import vdprune
+from tests.conftest import Run
+from vdprune.cli.main import cli
+
+COMMANDS = ("train", "prune", "eval", "export")
+HEAVY_MODULES = {"chainer", "numpy", "scipy", "h5py", "cupy", "numba"}
+PRUNE_KEYS = {
+    "file",
+    "kind",
+    "arch",
+    "dataset",
+    "weights",
+    "nonzero",
+    "sparsity",
+    "compression",
+    "threshold",
+    "layers",
+}
+EVAL_KEYS = PRUNE_KEYS | {"examples", "error", "accuracy", "loss"}
+
+
+def _modules_loaded_by(script: str) -> set[str]:
+    """Run a script and tell which of the packages that are slow to import it has loaded."""
+    report = (
+        (f"import sys\nprint(*{sorted(HEAVY_MODULES)!r} & sys.modules.keys(), file=sys.stderr)\n")
+        .replace("*[", "*{")
+        .replace("] &", "} &")
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", f"{script}\n{report}"], capture_output=True, text=True, check=True
+    )
+    return set(result.stderr.split())
+
+
+def _documented_parameters() -> list[tuple[str, click.Command, click.Parameter]]:
+    commands = {"vdprune": cli, **cli.commands}
+    return [
+        (name, command, parameter)
+        for name, command in commands.items()
+        for parameter in command.get_params(click.Context(command, info_name=name))
+    ]
+
+
+def test_version_is_the_packages(run: Run) -> None:
+    result = run("--version")
+    assert (result.returncode, result.stdout) == (0, f"vdprune {vdprune.__version__}\n")
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_goes_to_stdout(run: Run, command: str, flag: str) -> None:
+    arguments = [command] if command else []
+    result = run(*arguments, flag)
+    assert result.returncode == 0
+    assert result.stdout.startswith("Usage: " + " ".join(["vdprune", *arguments]))
+    assert result.stderr == ""
+
+
+def test_help_lists_every_command_with_a_text(run: Run) -> None:
+    lines = [line.split() for line in run("--help").stdout.splitlines()]
+    described = {words[0] for words in lines if len(words) > 3}
+    assert set(COMMANDS) == set(cli.commands)
+    assert set(COMMANDS) <= described
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_has_a_help_text(name: str) -> None:
+    assert cli.commands[name].help
+    assert cli.commands[name].get_short_help_str().endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("command", "parameter"),
+    [
+        pytest.param(command, parameter, id=f"{name} {parameter.opts[0]}")
+        for name, command, parameter in _documented_parameters()
+    ],
+)
+def test_option_has_a_help_text(command: click.Command, parameter: click.Parameter) -> None:
+    if isinstance(parameter, click.Option):
+        assert parameter.help
+    else:
+        assert f"{parameter.human_readable_name} is " in str(command.help)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], *([command, "-h"] for command in COMMANDS)], ids=str
+)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from vdprune.cli.main import main\n"
+        f"sys.argv = ['vdprune', *{arguments!r}]\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+    )
+    assert _modules_loaded_by(script) == set()
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    assert _modules_loaded_by("import vdprune") == set()
+
+
+def test_no_arguments_show_the_help(run: Run) -> None:
+    result = run()
+    assert result.returncode == 2
+    assert "Commands:" in result.stdout + result.stderr
+
+
+def test_unknown_command_is_wrong_usage(run: Run) -> None:
+    result = run("shrink")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "No such command 'shrink'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arch", "pixels"), [("lenet300", 1), ("lenet5", 2)], ids=["lenet300", "lenet5"]
+)
+def test_chain_works_as_typed(
+    run: Run, tmp_path: Path, tiny_npz: Path, arch: str, pixels: int
+) -> None:
+    dataset = _enlarge(tiny_npz, tmp_path / "images.npz", pixels)
+    recipe = ("--epochs", 3, "--batch-size", 20, "--kl-start", 1, "--kl-end", 20)
+    train = run("train", "--arch", arch, "--dataset", dataset, *recipe, "--theta-std", 0.1)
+    steps = [
+        train,
+        run("prune", "--threshold", "3.0"),
+        run("eval", "checkpoint.h5"),
+        run("eval", "pruned.h5"),
+        run("export"),
+        run("eval", "weights.h5"),
+    ]
+    assert [step.returncode for step in steps] == [0] * 6, [step.stderr for step in steps]
+    assert {"checkpoint.h5", "pruned.h5", "weights.h5"} == {
+        path.name for path in tmp_path.iterdir() if path.name != "images.npz"
+    }
+    of_checkpoint, of_pruned, of_weights = (steps[i].stdout.splitlines() for i in (2, 3, 5))
+    assert of_checkpoint[0] == f"checkpoint.h5: checkpoint, {arch}"
+    assert of_pruned[0] == f"pruned.h5: pruned, {arch}"
+    assert of_weights[0] == f"weights.h5: weights, {arch}"
+    assert of_checkpoint[1].startswith("error ")
+    assert of_checkpoint[1:] == of_pruned[1:] == of_weights[1:]
+    assert train.stdout.splitlines()[1:-1] == of_checkpoint[1:]
+    assert "(weights of the variational layers; biases not counted)" in of_checkpoint
+
+
+def _enlarge(source: Path, target: Path, pixels: int) -> Path:
+    import numpy
+
+    with numpy.load(source) as arrays:
+        numpy.savez(
+            target,
+            **{
+                name: array.repeat(pixels, 2).repeat(pixels, 3) if array.ndim == 4 else array
+                for name, array in arrays.items()
+            },
+        )
+    return target
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys", "kind"),
+    [
+        pytest.param(
+            "train --dataset {data} --epochs 1 --batch-size 100 --out new.h5",
+            EVAL_KEYS | {"epochs", "seconds"},
+            "checkpoint",
+            id="train",
+        ),
+        pytest.param("prune {trained}/checkpoint.h5", PRUNE_KEYS, "pruned", id="prune"),
+        pytest.param("eval {trained}/checkpoint.h5", EVAL_KEYS, "checkpoint", id="eval"),
+        pytest.param("eval {trained}/pruned.h5", EVAL_KEYS, "pruned", id="eval pruned"),
+        pytest.param("eval {trained}/weights.h5", EVAL_KEYS, "weights", id="eval weights"),
+        pytest.param(
+            "export {trained}/pruned.h5",
+            PRUNE_KEYS | {"format", "bytes", "dense_bytes"},
+            "weights",
+            id="export",
+        ),
+    ],
+)
+def test_json_is_one_consistent_object(
+    run: Run, trained: Path, tiny_npz: Path, arguments: str, keys: set[str], kind: str
+) -> None:
+    words = [word.format(trained=trained, data=tiny_npz) for word in arguments.split()]
+    result = run(*words, "--json")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("\n") == 1
+    found = json.loads(result.stdout)
+    assert set(found) == keys
+    assert (found["kind"], found["arch"], found["threshold"]) == (kind, "lenet300", 3.0)
+    assert found["dataset"] == str(tiny_npz)
+    assert Path(found["file"]).suffix == ".h5"
+    assert [layer["name"] for layer in found["layers"]] == ["l1", "l2", "l3"]
+    assert [layer["shape"] for layer in found["layers"]] == [[300, 64], [100, 300], [3, 100]]
+    for layer in found["layers"]:
+        assert set(layer) == {"name", "shape", "weights", "nonzero", "sparsity"}
+        assert layer["weights"] == layer["shape"][0] * layer["shape"][1]
+        _check_counts(layer)
+    for count in ("weights", "nonzero"):
+        assert found[count] == sum(layer[count] for layer in found["layers"])
+    _check_counts(found)
+    assert found["compression"] == pytest.approx(found["weights"] / found["nonzero"])
+    if "error" in keys:
+        assert found["examples"] == 90
+        wrong = found["error"] * 90 / 100
+        assert wrong == pytest.approx(round(wrong))
+        assert found["accuracy"] == pytest.approx(1 - found["error"] / 100)
+        assert found["loss"] > 0
+    if "epochs" in keys:
+        assert found["epochs"] == 1
+        assert found["seconds"] > 0
+
+
+def _check_counts(found: dict[str, Any]) -> None:
+    assert type(found["nonzero"]) is type(found["weights"]) is int
+    assert 0 < found["nonzero"] <= found["weights"]
+    assert found["sparsity"] == pytest.approx(1 - found["nonzero"] / found["weights"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "train --dataset {data} --epochs 1 --batch-size 100 --out new.h5",
+        "prune {trained}/checkpoint.h5",
+        "eval {trained}/pruned.h5",
+        "export {trained}/checkpoint.h5",
+    ],
+    ids=COMMANDS,
+)
+def test_progress_goes_to_stderr_and_the_result_to_stdout(
+    run: Run, trained: Path, tiny_npz: Path, arguments: str
+) -> None:
+    words = [word.format(trained=trained, data=tiny_npz) for word in arguments.split()]
+    loud, quiet = run(*words), run(*words, "--quiet", *["--overwrite"][: words[0] == "train"])
+    assert (loud.returncode, quiet.returncode) == (0, 0), loud.stderr + quiet.stderr
+    assert quiet.stderr == ""
+    assert loud.stderr != ""
+    assert "compression" in quiet.stdout
+    assert "compression" not in loud.stderr
+    assert _without_duration(loud.stdout) == _without_duration(quiet.stdout)
+
+
+def _without_duration(output: str) -> list[str]:
+    return [line for line in output.splitlines() if not line.endswith(" minutes")]
+
+
+@pytest.mark.parametrize("arguments", ["eval {trained}/pruned.h5", "prune {trained}/pruned.h5 -q"])
+def test_closed_stdout_ends_without_a_traceback(
+    tmp_path: Path, trained: Path, arguments: str
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [word.format(trained=trained) for word in arguments.split()]
+    result = subprocess.run(
+        [sys.executable, "-m", "vdprune", *words],
+        cwd=tmp_path,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert result.returncode != 0
+    assert [line for line in result.stderr.splitlines() if not line.startswith("evaluating")] == []

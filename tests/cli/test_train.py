@@ -1,0 +1,190 @@
+"""`vdprune train`: what it prints and writes, held-out examples, and a loss that goes astray."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy
+import pytest
+
+from tests.conftest import Run, run_vdprune
+
+VALIDATION = 60
+EPOCHS = 5
+
+
+def _history(path: Path) -> dict[str, numpy.ndarray]:
+    with h5py.File(path, "r") as file:
+        return {
+            column: file["history"][column][...]
+            for column in ("epoch", "error", "sparsity", "kl_coef", "loss", "eval_loss")
+        }
+
+
+def _error_lines(stderr: str) -> list[str]:
+    return [line for line in stderr.splitlines() if line.startswith("vdprune: error: ")]
+
+
+def _change_recipe(path: Path, **values: Any) -> None:
+    with h5py.File(path, "r+") as file:
+        recipe = {**json.loads(file.attrs["recipe"]), **values}
+        file.attrs["recipe"] = json.dumps(recipe)
+
+
+@pytest.fixture(scope="module")
+def held_out(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder where a run with a validation split was made, and what the run wrote on stderr."""
+    folder = tmp_path_factory.mktemp("held_out")
+    recipe = ("--epochs", EPOCHS, "--batch-size", 20, "--kl-start", 1, "--kl-end", 3)
+    result = run_vdprune(
+        "train", "--dataset", tiny_npz, *recipe, "--validation", VALIDATION, cwd=folder
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"on {VALIDATION} validation examples held out of the training" in result.stdout
+    return folder, result.stderr
+
+
+def test_progress_has_a_line_per_epoch(held_out: tuple[Path, str]) -> None:
+    lines = held_out[1].splitlines()
+    epochs = [line.split()[0] for line in lines if line.split()[0].endswith(f"/{EPOCHS}")]
+    assert epochs == [f"{epoch}/{EPOCHS}" for epoch in range(1, EPOCHS + 1)]
+
+
+def test_progress_says_that_epochs_are_measured_on_held_out_examples(
+    held_out: tuple[Path, str], tiny_npz: Path
+) -> None:
+    assert (
+        f"measured on {VALIDATION} validation examples held out of the training examples of "
+        f"{tiny_npz}" in held_out[1]
+    )
+
+
+def test_progress_says_that_epochs_are_measured_on_test_examples(run: Run, tiny_npz: Path) -> None:
+    result = run("train", "--dataset", tiny_npz, "--epochs", 1, "--batch-size", 100)
+    assert f"measured on the 90 test examples of {tiny_npz}" in result.stderr
+    assert "held out" not in result.stderr
+
+
+def test_best_epoch_is_that_of_lowest_error_at_full_kl_weight(held_out: tuple[Path, str]) -> None:
+    whole = _history(held_out[0] / "checkpoint.h5")
+    best = _history(held_out[0] / "checkpoint.best.h5")
+    assert len(whole["epoch"]) == EPOCHS
+    full = whole["kl_coef"] == 1
+    assert 0 < full.sum() < EPOCHS
+    ranked = sorted(
+        zip(whole["error"][full], -whole["sparsity"][full], whole["epoch"][full], strict=True)
+    )
+    assert best["epoch"][-1] == ranked[0][2]
+
+
+def test_no_best_epoch_before_the_kl_weight_is_1(run: Run, tmp_path: Path, tiny_npz: Path) -> None:
+    recipe = ("--epochs", 2, "--batch-size", 100, "--kl-start", 1, "--kl-end", 4)
+    result = run("train", "--dataset", tiny_npz, *recipe, "--validation", VALIDATION, "--quiet")
+    assert result.returncode == 0, result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.h5"]
+
+
+@pytest.mark.parametrize(
+    ("split", "examples", "named"),
+    [
+        ("validation", VALIDATION, f"{VALIDATION} validation examples held out of the training"),
+        ("train", 300 - VALIDATION, f"the other {300 - VALIDATION} training examples"),
+        ("test", 90, "the 90 test examples"),
+    ],
+)
+def test_eval_names_the_split_that_it_used(
+    run: Run, held_out: tuple[Path, str], split: str, examples: int, named: str
+) -> None:
+    best = held_out[0] / "checkpoint.best.h5"
+    result = run("eval", best, "--split", split)
+    assert result.returncode == 0, result.stderr
+    assert named in result.stdout
+    found = json.loads(run("eval", best, "--split", split, "--json").stdout)
+    assert found["examples"] == examples
+    if split == "validation":
+        assert found["error"] == pytest.approx(_history(best)["error"][-1])
+        assert found["loss"] == pytest.approx(_history(best)["eval_loss"][-1])
+
+
+def test_eval_on_other_data_needs_no_held_out_examples_of_it(
+    run: Run, tmp_path: Path, held_out: tuple[Path, str], tiny_npz: Path
+) -> None:
+    with numpy.load(tiny_npz) as arrays:
+        few = {name: array[:VALIDATION] for name, array in arrays.items()}
+    numpy.savez(tmp_path / "few.npz", **few)
+    result = run("eval", held_out[0] / "checkpoint.h5", "--dataset", "few.npz")
+    assert result.returncode == 0, result.stderr
+    assert f"on the {VALIDATION} test examples" in result.stdout
+
+
+def test_overwrite_replaces_the_run(
+    run: Run, tmp_path: Path, trained: Path, tiny_npz: Path
+) -> None:
+    shutil.copy(trained / "checkpoint.h5", tmp_path)
+    result = run(
+        *("train", "--dataset", tiny_npz, "--epochs", 2, "--batch-size", 100, "--overwrite"),
+        "--quiet",
+    )
+    assert result.returncode == 0, result.stderr
+    assert _history(tmp_path / "checkpoint.h5")["epoch"].tolist() == [1, 2]
+
+
+def test_seed_decides_the_weights(run: Run, tmp_path: Path, tiny_npz: Path) -> None:
+    weights = []
+    for out, seed in (("a.h5", 1), ("b.h5", 1), ("c.h5", 2)):
+        recipe = ("--epochs", 1, "--batch-size", 100, "--seed", seed)
+        run("train", "--dataset", tiny_npz, *recipe, "--out", out, "--quiet")
+        with h5py.File(tmp_path / out, "r") as file:
+            weights.append(file["model/l1/W"][...])
+    assert numpy.array_equal(weights[0], weights[1])
+    assert not numpy.array_equal(weights[0], weights[2])
+
+
+def test_diverged_first_epoch_names_iteration_and_layer(
+    run: Run, tmp_path: Path, tiny_npz: Path
+) -> None:
+    result = run("train", "--dataset", tiny_npz, "--epochs", 3, "--learning-rate", 1e30)
+    assert (result.returncode, result.stdout) == (1, "")
+    (line,) = _error_lines(result.stderr)
+    assert "at iteration 2: " in line
+    assert "layer l1" in line
+    assert "lower the learning rate" in line
+    assert "no epoch was completed" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_diverged_run_prints_nothing_but_its_error(run: Run, tiny_npz: Path) -> None:
+    result = run("train", "--dataset", tiny_npz, "--epochs", 3, "--learning-rate", 1e30, "--quiet")
+    assert result.stderr.splitlines() == _error_lines(result.stderr)
+
+
+def test_diverged_later_epoch_leaves_the_checkpoint(
+    run: Run, tmp_path: Path, trained: Path
+) -> None:
+    path = tmp_path / "checkpoint.h5"
+    shutil.copy(trained / "checkpoint.h5", path)
+    _change_recipe(path, epochs=12, learning_rate=1e30, learning_rate_hold=12.0)
+    before = path.read_bytes()
+    result = run("train", "--resume")
+    assert (result.returncode, result.stdout) == (1, "")
+    (line,) = _error_lines(result.stderr)
+    assert "at iteration 152: " in line
+    assert "checkpoint.h5 is that of epoch 10" in line
+    assert path.read_bytes() == before
+
+
+def test_epoch_that_ends_in_nan_does_not_replace_the_checkpoint(
+    run: Run, tmp_path: Path, tiny_npz: Path
+) -> None:
+    """With one step an epoch the loss is still finite in the step that ruins the weights."""
+    path = tmp_path / "checkpoint.h5"
+    result = run("train", "--dataset", tiny_npz, "--epochs", 1, "--batch-size", 300, "--quiet")
+    assert result.returncode == 0, result.stderr
+    _change_recipe(path, epochs=5, learning_rate=1e30, learning_rate_hold=5.0)
+    result = run("train", "--resume", "--quiet")
+    assert result.returncode == 1
+    assert len(_error_lines(result.stderr)) == 1
+    assert numpy.isfinite(_history(path)["eval_loss"]).all()
+    assert _history(path)["epoch"].tolist() == [1]

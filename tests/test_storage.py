@@ -1,0 +1,383 @@
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vdprune import storage
+from vdprune.errors import ArgumentError, FileFormatError, FileWriteError
+from vdprune.storage import (
+    check_plausible_size,
+    check_writable,
+    new_h5,
+    open_h5,
+    read_json_attribute,
+    write_atomically,
+)
+from vdprune.version import __version__
+
+KINDS = {"vdprune-test": 2}
+Spoil = Callable[[h5py.File], None]
+
+
+def write_sample(path: Path) -> None:
+    with new_h5(path, "vdprune-test", 2) as file:
+        file.attrs["numbers"] = "[1, 2, 3]"
+        file["group/array"] = numpy.arange(12.0).reshape(3, 4)
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    path = tmp_path / "sample.h5"
+    write_sample(path)
+    return path
+
+
+def full_disk(*args: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_new_file_is_written(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "new", b"content")
+    assert (tmp_path / "new").read_bytes() == b"content"
+    assert os.listdir(tmp_path) == ["new"]
+
+
+def test_an_old_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"an older and longer content")
+    with path.open("rb") as reader:
+        write_atomically(path, b"content")
+        assert path.read_bytes() == b"content"
+        assert reader.read() == b"an older and longer content"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace", "chmod", "write"])
+def test_an_old_file_outlives_a_failing_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    if function == "fsync":
+        monkeypatch.setattr(os, "fsync", full_disk)
+    elif function == "write":
+        monkeypatch.setattr(os, "fdopen", lambda handle, mode: FullFile(handle))
+    else:
+        monkeypatch.setattr(Path, function, full_disk)
+    with pytest.raises(FileWriteError, match="No space left on device; what was there is untouch"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+class FullFile:
+    """A file that can't be written to."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+
+    def __enter__(self) -> "FullFile":
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        os.close(self.handle)
+
+    def write(self, data: bytes) -> None:
+        full_disk()
+
+
+def test_no_new_file_is_left_by_a_failing_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(FileWriteError):
+        write_atomically(tmp_path / "new", b"content")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_synced_does_not_make_the_error_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    fsync = os.fsync
+
+    def fsync_files_only(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync_files_only)
+    try:
+        write_atomically(path, b"new")
+        expected = b"new"
+    except FileWriteError as error:
+        assert "what was there is untouched" in str(error)
+        expected = b"old"
+    assert path.read_bytes() == expected
+
+
+def test_the_data_are_on_disk_before_the_old_file_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    fsync, seen = os.fsync, []
+
+    def watch(handle: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
+        seen.append((kind, path.read_bytes()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    write_atomically(path, b"new")
+    assert seen == [("file", b"old"), ("folder", b"new")]
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    before = os.umask(0)
+    os.umask(before)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002, 0o027])
+def test_a_new_file_honours_the_umask(
+    tmp_path: Path, umask: Callable[[int], int], mask: int
+) -> None:
+    umask(mask)
+    write_atomically(tmp_path / "new", b"content")
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o666 & ~mask
+    assert umask(mask) == mask
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o755])
+def test_an_old_file_keeps_its_mode(tmp_path: Path, umask: Callable[[int], int], mode: int) -> None:
+    umask(0o022)
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    write_atomically(path, b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("name", ["nowhere/file", "a file/file"])
+def test_a_folder_that_is_not_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a file").touch()
+    path = tmp_path / name
+    with pytest.raises(FileWriteError, match="can't be written: No(t a| such)"):
+        write_atomically(path, b"content")
+    with pytest.raises(FileWriteError, match="give another file with --out"):
+        check_writable(path)
+
+
+def test_a_folder_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FileWriteError, match="can't be written"):
+        write_atomically(tmp_path / "out", b"content")
+    with pytest.raises(FileWriteError, match="it is a folder"):
+        check_writable(tmp_path / "out")
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("content", [None, b"old"])
+def test_checking_leaves_everything_as_it_is(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    before = os.listdir(tmp_path)
+    check_writable(path)
+    assert os.listdir(tmp_path) == before
+    assert content is None or path.read_bytes() == content
+
+
+def test_what_new_h5_writes_is_read_by_h5py_alone(sample: Path) -> None:
+    with h5py.File(sample) as file:
+        assert dict(file.attrs) == {
+            "format": "vdprune-test",
+            "format_version": 2,
+            "vdprune_version": __version__,
+            "numbers": "[1, 2, 3]",
+        }
+        numpy.testing.assert_array_equal(file["group/array"][...], numpy.arange(12.0).reshape(3, 4))
+
+
+def test_open_h5_reads_it_back(sample: Path) -> None:
+    with open_h5(sample, KINDS) as file:
+        assert read_json_attribute(file, "numbers") == [1, 2, 3]
+        assert file["group/array"][1, 2] == 6
+
+
+def test_open_h5_does_not_write(sample: Path) -> None:
+    before = sample.read_bytes()
+    with pytest.raises(FileFormatError), open_h5(sample, KINDS) as file:
+        file["more"] = 1
+    assert sample.read_bytes() == before
+
+
+def test_an_error_while_the_file_is_made_leaves_the_old_one(sample: Path) -> None:
+    before = sample.read_bytes()
+    with pytest.raises(ZeroDivisionError), new_h5(sample, "vdprune-test", 2) as file:
+        file["array"] = 1 / 0
+    assert sample.read_bytes() == before
+    assert os.listdir(sample.parent) == [sample.name]
+
+
+def test_a_full_disk_leaves_the_old_file(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sample.read_bytes()
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(FileWriteError), new_h5(sample, "vdprune-test", 2) as file:
+        file["array"] = numpy.zeros(10)
+    assert sample.read_bytes() == before
+    assert os.listdir(sample.parent) == [sample.name]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileFormatError, match="there is no file '.*nowhere.h5'"),
+        open_h5(tmp_path / "nowhere.h5", KINDS),
+    ):
+        pass
+
+
+def set_attributes(**values: object) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        for name, value in values.items():
+            if value is None:
+                del file.attrs[name]
+            else:
+                file.attrs[name] = value
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param(
+            set_attributes(format="vdprune-weights"),
+            "is not a vdprune-test file: it is a vdprune-weights file",
+            id="another of ours",
+        ),
+        pytest.param(
+            set_attributes(format=None),
+            "is not a vdprune-test file: it says nothing of vdprune",
+            id="not ours",
+        ),
+        pytest.param(set_attributes(format=3), "says nothing of vdprune", id="number"),
+        pytest.param(set_attributes(format=[1, 2]), "says nothing of vdprune", id="array"),
+        pytest.param(
+            set_attributes(format_version=3, vdprune_version="9.1"),
+            rf"of version 3, this vdprune \({__version__}\) reads up to 2: install .*\(9\.1\)",
+            id="newer",
+        ),
+        pytest.param(set_attributes(format_version=0), "version 0", id="version 0"),
+        pytest.param(set_attributes(format_version=None), "format_version is None", id="none"),
+        pytest.param(set_attributes(format_version="two"), "format_version is 'two'", id="word"),
+        pytest.param(set_attributes(format_version=[1, 2]), "format_version is", id="versions"),
+        pytest.param(set_attributes(format_version=numpy.nan), "format_version is", id="nan"),
+        pytest.param(set_attributes(format_version=numpy.inf), "format_version is", id="inf"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused(sample: Path, spoil: Spoil, message: str) -> None:
+    with h5py.File(sample, "r+") as file:
+        spoil(file)
+    with pytest.raises(FileFormatError, match=message), open_h5(sample, KINDS):
+        pass
+
+
+def test_older_versions_are_read(sample: Path) -> None:
+    with h5py.File(sample, "r+") as file:
+        file.attrs["format_version"] = 1
+    with open_h5(sample, KINDS) as file:
+        assert file["group/array"].shape == (3, 4)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89HDF\r\n\x1a\n", b"PK\3\4", b"\x89PNG\r\n\x1a\n" * 99])
+def test_something_else_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "other.h5"
+    path.write_bytes(data)
+    with (
+        pytest.raises(FileFormatError, match=r"other\.h5 is (not an HDF5 file|damaged|cut short)"),
+        open_h5(path, KINDS),
+    ):
+        pass
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_file_cut_anywhere_is_refused(sample: Path, share: float) -> None:
+    data = sample.read_bytes()
+    path = sample.with_name("cut.h5")
+    path.write_bytes(data[: int(share * len(data))])
+    with (
+        pytest.raises(FileFormatError, match=r"cut\.h5 is (cut short|damaged|not an HDF5 file)"),
+        open_h5(path, KINDS),
+    ):
+        pass
+
+
+def test_a_file_without_its_last_byte_is_called_cut_short(sample: Path) -> None:
+    sample.write_bytes(sample.read_bytes()[:-1])
+    with pytest.raises(FileFormatError, match="is cut short: it has fewer"), open_h5(sample, KINDS):
+        pass
+
+
+@pytest.mark.parametrize(
+    "error", [OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError]
+)
+def test_errors_of_reading_mean_a_damaged_file(sample: Path, error: type[Exception]) -> None:
+    with (
+        pytest.raises(FileFormatError, match=r"sample\.h5 is damaged: odd"),
+        open_h5(sample, KINDS),
+    ):
+        raise error("odd")
+
+
+def test_our_own_errors_pass(sample: Path) -> None:
+    with pytest.raises(ArgumentError, match="mine"), open_h5(sample, KINDS):
+        raise ArgumentError("mine")
+
+
+def test_the_file_is_closed_after_an_error(sample: Path) -> None:
+    with pytest.raises(FileFormatError), open_h5(sample, KINDS) as file:
+        raise ValueError
+    assert not file
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("shape", [(), (0,), (3, 4), (500, 500)])
+def test_arrays_that_are_all_there_are_plausible(
+    tmp_path: Path, compression: str | None, shape: tuple[int, ...]
+) -> None:
+    options = {"compression": compression, "shuffle": True} if compression and shape else {}
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        dataset = file.create_dataset("zeros", data=numpy.zeros(shape), **options)
+        file.flush()
+        check_plausible_size(dataset)
+
+
+@pytest.mark.parametrize("chunks", [None, (1, 1024)])
+def test_an_array_of_which_nothing_is_there_is_refused(
+    tmp_path: Path, chunks: tuple[int, ...] | None
+) -> None:
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        dataset = file.create_dataset("huge", (10**6, 10**6), "f8", chunks=chunks)
+        with pytest.raises(
+            ValueError, match=r"/huge claims shape \(1000000, 1000000\).*of which 0"
+        ):
+            check_plausible_size(dataset)
+
+
+def test_the_limit_lies_above_what_gzip_can_do() -> None:
+    assert storage._MAX_GZIP_RATIO > 1032
