@@ -64,7 +64,7 @@ def check_writable(path: Path) -> None:
             pass
     except OSError as error:
         raise FileWriteError(
-            f"{path} can't be written: {error.strerror or error}; give another file with --out"
+            f"{path} can't be written: {error.strerror or error}; choose another file"
         ) from error
 
 

@@ -107,6 +107,8 @@ def train_command(
         finally:
             progress.end()
     _print_result(run, as_json)
+    if not quiet:
+        _warn_of_collapse(run)
 
 
 def _start(
@@ -178,6 +180,18 @@ def _check_same_run(out: Path, checkpoint: "Checkpoint", given: dict[str, Any]) 
                 f"{out} holds a run with {name} {stored[name]}, not {value}: a run goes on as it "
                 f"began, so leave --{name.replace('_', '-')} out, or begin another with --out"
             )
+
+
+def _warn_of_collapse(run: "TrainingRun") -> None:
+    """Say so where a layer has lost all its weights, as happens when the KL weight rises too soon."""
+    sparsity = run.checkpoint.model.sparsity()
+    empty = [layer.name for layer in sparsity.layers if layer.nonzero == 0]
+    if empty:
+        click.echo(
+            f"vdprune: no weight is left in {', '.join(empty)}: the KL divergence outweighed the "
+            "data; raise --kl-start and --kl-end, or train on more examples",
+            err=True,
+        )
 
 
 @contextmanager

@@ -3,14 +3,13 @@
 from typing import Any
 
 import numpy
-import scipy.sparse
-from chainer import Link, Variable
+from chainer import Variable
 from chainer.utils import conv
 
-from vdprune.links.sparse_linear import as_cpu_inference_input
+from vdprune.links.sparse import Sparse
 
 
-class SparseConvolution2D(Link):
+class SparseConvolution2D(Sparse):
     """``chainer.links.Convolution2D`` with its filters in compressed sparse rows; CPU, forward only.
 
     Args:
@@ -39,18 +38,9 @@ class SparseConvolution2D(Link):
         self.init_sparse(W, b)
 
     def init_sparse(self, W: Any, b: Any) -> None:
-        """Keep the filters as the three arrays of a CSR matrix, saved with the link.
-
-        Args:
-            W: Filters, shape (out_channels, in_channels / groups, kh, kw).
-            b: Biases, shape (out_channels,), or None.
-        """
+        """Keep the filters' size, then the filters as `Sparse` does."""
         self.ksize = W.shape[2:]
-        self.sparse_W = scipy.sparse.csr_matrix(W.reshape(len(W), -1))
-        self.add_persistent("data", self.sparse_W.data)
-        self.add_persistent("indices", self.sparse_W.indices)
-        self.add_persistent("indptr", self.sparse_W.indptr)
-        self.add_persistent("b", b)
+        super().init_sparse(W, b)
 
     def forward(self, x: Any) -> Variable:
         """Apply the layer.
@@ -64,7 +54,7 @@ class SparseConvolution2D(Link):
         Raises:
             ArgumentError: Called in training, or on an array that is not on the CPU.
         """
-        x = as_cpu_inference_input(self, x)
+        x = self.as_input(x)
         columns = conv.im2col_cpu(
             x, *self.ksize, *self.stride, *self.pad, dy=self.dilate[0], dx=self.dilate[1]
         )

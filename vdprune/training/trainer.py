@@ -187,7 +187,9 @@ class TrainingRun:
         )
         trainer.extend(Checkpoints(self._save, self._callbacks.should_stop))
         try:
-            trainer.run(show_loop_exception_msg=False)
+            # What overflows ends in a loss that is not finite, which says more than NumPy does.
+            with numpy.errstate(over="ignore", invalid="ignore"):
+                trainer.run(show_loop_exception_msg=False)
         except NonFiniteLossError as error:
             epochs = len(self.checkpoint.history)
             kept = f"{self.out} is that of epoch {epochs}" if epochs else "no epoch was completed"

@@ -1,0 +1,68 @@
+"""README.md and docs/ say what the code does."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from vdprune.cli.main import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REFERENCE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "docs" / "results"
+
+
+def test_python_in_the_readme_runs(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights.h5").write_bytes((trained / "weights.h5").read_bytes())
+    code = "\n".join(re.findall(r"```python\n(.*?)```", README, re.S))
+    code += "\nupdater.update()\nassert (W.toarray() == network.l1.W.array).all()\n"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
+    assert "('predictor/0', 'predictor/1') ()" in result.stdout
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_commands_and_options_are_in_the_reference(name: str) -> None:
+    assert f"vdprune {name}" in README
+    _, _, section = REFERENCE.partition(f"## vdprune {name}\n")
+    section = section.partition("\n## ")[0]
+    for parameter in cli.commands[name].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.opts[0] in section, f"run docs/make_cli_reference.py: {parameter.opts}"
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", README))
+def test_files_that_the_readme_links_to_exist(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_results_in_the_readme_are_those_that_the_commands_wrote() -> None:
+    trained, exported = (
+        json.loads((RESULTS / f"lenet300-paper-{step}.json").read_text())
+        for step in ("train", "export")
+    )
+    numbers = [
+        f"error {trained['error']:.2f} %",
+        f"{trained['nonzero']:,} nonzero",
+        f"compression {trained['compression']:.1f}x",
+        f"{trained['epochs']} epochs in {trained['seconds'] / 60:.1f} minutes",
+        f"{exported['bytes']:,} bytes",
+    ]
+    numbers += [f"{layer['nonzero']:,}" for layer in trained["layers"]]
+    assert [number for number in numbers if number not in README] == []
+
+
+def test_picture_shows_the_results() -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        from draw_before_after import PICTURE, draw
+    finally:
+        sys.path.pop(0)
+    assert PICTURE.read_text(encoding="utf-8") == draw()
