@@ -1,6 +1,8 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,6 +41,10 @@ def sample(tmp_path: Path) -> Path:
     return path
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def full_disk(*args: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -46,7 +52,7 @@ def full_disk(*args: object) -> None:
 def test_a_new_file_is_written(tmp_path: Path) -> None:
     write_atomically(tmp_path / "new", b"content")
     assert (tmp_path / "new").read_bytes() == b"content"
-    assert os.listdir(tmp_path) == ["new"]
+    assert names_in(tmp_path) == ["new"]
 
 
 def test_an_old_file_is_replaced(tmp_path: Path) -> None:
@@ -56,7 +62,7 @@ def test_an_old_file_is_replaced(tmp_path: Path) -> None:
         write_atomically(path, b"content")
         assert path.read_bytes() == b"content"
         assert reader.read() == b"an older and longer content"
-    assert os.listdir(tmp_path) == ["file"]
+    assert names_in(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace", "chmod", "write"])
@@ -74,7 +80,7 @@ def test_an_old_file_outlives_a_failing_write(
     with pytest.raises(FileWriteError, match="No space left on device; what was there is untouch"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert names_in(tmp_path) == ["file"]
 
 
 class FullFile:
@@ -99,7 +105,7 @@ def test_no_new_file_is_left_by_a_failing_write(
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(FileWriteError):
         write_atomically(tmp_path / "new", b"content")
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_synced_does_not_make_the_error_lie(
@@ -175,7 +181,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with pytest.raises(FileWriteError, match="can't be written: No(t a| such)"):
         write_atomically(path, b"content")
-    with pytest.raises(FileWriteError, match="give another file with --out"):
+    with pytest.raises(FileWriteError, match="can.t be written: No(t a| such)"):
         check_writable(path)
 
 
@@ -185,7 +191,7 @@ def test_a_folder_in_the_way(tmp_path: Path) -> None:
         write_atomically(tmp_path / "out", b"content")
     with pytest.raises(FileWriteError, match="it is a folder"):
         check_writable(tmp_path / "out")
-    assert os.listdir(tmp_path) == ["out"]
+    assert names_in(tmp_path) == ["out"]
 
 
 @pytest.mark.parametrize("content", [None, b"old"])
@@ -193,9 +199,9 @@ def test_checking_leaves_everything_as_it_is(tmp_path: Path, content: bytes | No
     path = tmp_path / "file"
     if content is not None:
         path.write_bytes(content)
-    before = os.listdir(tmp_path)
+    before = names_in(tmp_path)
     check_writable(path)
-    assert os.listdir(tmp_path) == before
+    assert names_in(tmp_path) == before
     assert content is None or path.read_bytes() == content
 
 
@@ -228,7 +234,7 @@ def test_an_error_while_the_file_is_made_leaves_the_old_one(sample: Path) -> Non
     with pytest.raises(ZeroDivisionError), new_h5(sample, "vdprune-test", 2) as file:
         file["array"] = 1 / 0
     assert sample.read_bytes() == before
-    assert os.listdir(sample.parent) == [sample.name]
+    assert names_in(sample.parent) == [sample.name]
 
 
 def test_a_full_disk_leaves_the_old_file(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +243,7 @@ def test_a_full_disk_leaves_the_old_file(sample: Path, monkeypatch: pytest.Monke
     with pytest.raises(FileWriteError), new_h5(sample, "vdprune-test", 2) as file:
         file["array"] = numpy.zeros(10)
     assert sample.read_bytes() == before
-    assert os.listdir(sample.parent) == [sample.name]
+    assert names_in(sample.parent) == [sample.name]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -333,9 +339,7 @@ def test_a_file_without_its_last_byte_is_called_cut_short(sample: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize(
-    "error", [OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError]
-)
+@pytest.mark.parametrize("error", [OSError, RuntimeError, KeyError, ValueError, TypeError])
 def test_errors_of_reading_mean_a_damaged_file(sample: Path, error: type[Exception]) -> None:
     with (
         pytest.raises(FileFormatError, match=r"sample\.h5 is damaged: odd"),
@@ -353,6 +357,26 @@ def test_the_file_is_closed_after_an_error(sample: Path) -> None:
     with pytest.raises(FileFormatError), open_h5(sample, KINDS) as file:
         raise ValueError
     assert not file
+
+
+def test_a_damaged_heap_of_strings_does_not_make_reading_last_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "sample.h5"
+    write_sample(path)
+    data = bytearray(path.read_bytes())
+    last_string = data.index(__version__.encode(), data.index(b"GCOL"))
+    data[last_string - 7] ^= 2  # the second byte of its length: it ends in unused space now
+    path.write_bytes(data)
+    script = (
+        "import sys, pathlib\n"
+        "from vdprune.errors import FileFormatError\n"
+        "from vdprune.storage import open_h5\n"
+        "try:\n"
+        "    with open_h5(pathlib.Path(sys.argv[1]), {'vdprune-test': 2}): pass\n"
+        "except FileFormatError: print('refused')\n"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    assert result.stdout == "refused\n", result.stderr
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])

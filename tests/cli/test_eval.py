@@ -12,9 +12,15 @@ from tests.conftest import Run
 
 
 @pytest.mark.parametrize("name", ["checkpoint.h5", "pruned.h5", "weights.h5"])
-def test_error_is_that_of_the_network(run: Run, trained: Path, tiny_npz: Path, name: str) -> None:
-    """What eval says is what NumPy makes of the file's weights."""
-    found = json.loads(run("eval", trained / name, "--json").stdout)
+def test_error_is_that_of_the_network(
+    run: Run, tmp_path: Path, trained: Path, tiny_npz: Path, name: str
+) -> None:
+    """What eval says is what NumPy makes of the weights; the file is only read."""
+    shutil.copy(trained / name, tmp_path)
+    found = json.loads(run("eval", name, "--json").stdout)
+    assert (found["file"], found["examples"]) == (name, 90)
+    assert (tmp_path / name).read_bytes() == (trained / name).read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
     with h5py.File(trained / "pruned.h5", "r") as file:
         model = {key: file["model"][key] for key in ("scaling", "l1", "l2", "l3")}
         with numpy.load(tiny_npz) as data:
@@ -29,15 +35,6 @@ def test_error_is_that_of_the_network(run: Run, trained: Path, tiny_npz: Path, n
     assert found["loss"] == pytest.approx(-log_p[numpy.arange(len(t)), t].mean(), rel=1e-3)
 
 
-def test_files_are_only_read(run: Run, tmp_path: Path, trained: Path) -> None:
-    for name in ("checkpoint.h5", "pruned.h5", "weights.h5"):
-        shutil.copy(trained / name, tmp_path)
-        before = (tmp_path / name).read_bytes()
-        assert run("eval", name).returncode == 0
-        assert (tmp_path / name).read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 3
-
-
 def test_dataset_can_be_given(run: Run, tmp_path: Path, trained: Path, tiny_npz: Path) -> None:
     with numpy.load(tiny_npz) as arrays:
         swapped = dict(arrays)
@@ -46,19 +43,13 @@ def test_dataset_can_be_given(run: Run, tmp_path: Path, trained: Path, tiny_npz:
     result = run("eval", trained / "checkpoint.h5", "--dataset", "swapped.npz", "--json")
     found = json.loads(result.stdout)
     assert found["dataset"] == str(tmp_path / "swapped.npz")
-    assert (found["examples"], found["error"]) == (30, 100.0)
+    assert found["examples"] == 30
+    assert found["error"] > 50
 
 
-@pytest.mark.parametrize(
-    ("split", "examples", "named"), [("test", 90, "90 test"), ("train", 300, "300 training")]
-)
-def test_split_is_used_and_named(
-    run: Run, trained: Path, split: str, examples: int, named: str
-) -> None:
-    result = run("eval", trained / "pruned.h5", "--split", split)
-    assert f"the {named} examples of " in result.stdout
-    result = run("eval", trained / "pruned.h5", "--split", split, "--json")
-    assert json.loads(result.stdout)["examples"] == examples
+def test_split_is_used_and_named(run: Run, trained: Path) -> None:
+    result = run("eval", trained / "pruned.h5", "--split", "train")
+    assert "the 300 training examples of " in result.stdout
 
 
 def test_file_is_found_after_its_data_set_was_given_by_a_relative_path(
@@ -72,14 +63,11 @@ def test_file_is_found_after_its_data_set_was_given_by_a_relative_path(
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("flags", [[], ["--json"]], ids=["table", "json"])
-def test_weights_that_are_not_finite_are_no_bug(
-    run: Run, tmp_path: Path, trained: Path, flags: list[str]
-) -> None:
+def test_weights_that_are_not_finite_are_no_bug(run: Run, tmp_path: Path, trained: Path) -> None:
     shutil.copy(trained / "checkpoint.h5", tmp_path)
     with h5py.File(tmp_path / "checkpoint.h5", "r+") as file:
         file["model/l1/W"][0, :] = numpy.nan
-    result = run("eval", "checkpoint.h5", "--quiet", *flags)
+    result = run("eval", "checkpoint.h5", "--quiet", "--json")
     assert "this is a bug" not in result.stderr
     if result.returncode:
         assert result.returncode == 1
@@ -87,4 +75,4 @@ def test_weights_that_are_not_finite_are_no_bug(
         assert line.startswith("vdprune: error: ")
     else:
         assert result.stderr == ""
-        assert not flags or json.loads(result.stdout)["loss"] is None
+        assert json.loads(result.stdout)["loss"] is None

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy
 import pytest
 
 import vdprune
@@ -33,11 +35,7 @@ EVAL_KEYS = PRUNE_KEYS | {"examples", "error", "accuracy", "loss"}
 
 def _modules_loaded_by(script: str) -> set[str]:
     """Run a script and tell which of the packages that are slow to import it has loaded."""
-    report = (
-        (f"import sys\nprint(*{sorted(HEAVY_MODULES)!r} & sys.modules.keys(), file=sys.stderr)\n")
-        .replace("*[", "*{")
-        .replace("] &", "} &")
-    )
+    report = f"import sys\nprint(*({HEAVY_MODULES!r} & sys.modules.keys()), file=sys.stderr)"
     result = subprocess.run(
         [sys.executable, "-c", f"{script}\n{report}"], capture_output=True, text=True, check=True
     )
@@ -135,7 +133,7 @@ def test_chain_works_as_typed(
     run: Run, tmp_path: Path, tiny_npz: Path, arch: str, pixels: int
 ) -> None:
     dataset = _enlarge(tiny_npz, tmp_path / "images.npz", pixels)
-    recipe = ("--epochs", 3, "--batch-size", 20, "--kl-start", 1, "--kl-end", 20)
+    recipe = ("--epochs", 2, "--batch-size", 100, "--kl-start", 1, "--kl-end", 20)
     train = run("train", "--arch", arch, "--dataset", dataset, *recipe, "--theta-std", 0.1)
     steps = [
         train,
@@ -160,8 +158,6 @@ def test_chain_works_as_typed(
 
 
 def _enlarge(source: Path, target: Path, pixels: int) -> Path:
-    import numpy
-
     with numpy.load(source) as arrays:
         numpy.savez(
             target,
@@ -183,9 +179,7 @@ def _enlarge(source: Path, target: Path, pixels: int) -> Path:
             id="train",
         ),
         pytest.param("prune {trained}/checkpoint.h5", PRUNE_KEYS, "pruned", id="prune"),
-        pytest.param("eval {trained}/checkpoint.h5", EVAL_KEYS, "checkpoint", id="eval"),
-        pytest.param("eval {trained}/pruned.h5", EVAL_KEYS, "pruned", id="eval pruned"),
-        pytest.param("eval {trained}/weights.h5", EVAL_KEYS, "weights", id="eval weights"),
+        pytest.param("eval {trained}/weights.h5", EVAL_KEYS, "weights", id="eval"),
         pytest.param(
             "export {trained}/pruned.h5",
             PRUNE_KEYS | {"format", "bytes", "dense_bytes"},
@@ -198,8 +192,8 @@ def test_json_is_one_consistent_object(
     run: Run, trained: Path, tiny_npz: Path, arguments: str, keys: set[str], kind: str
 ) -> None:
     words = [word.format(trained=trained, data=tiny_npz) for word in arguments.split()]
-    result = run(*words, "--json")
-    assert result.returncode == 0, result.stderr
+    result = run(*words, "--json", "--quiet")
+    assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.count("\n") == 1
     found = json.loads(result.stdout)
     assert set(found) == keys
@@ -247,33 +241,26 @@ def test_progress_goes_to_stderr_and_the_result_to_stdout(
     run: Run, trained: Path, tiny_npz: Path, arguments: str
 ) -> None:
     words = [word.format(trained=trained, data=tiny_npz) for word in arguments.split()]
-    loud, quiet = run(*words), run(*words, "--quiet", *["--overwrite"][: words[0] == "train"])
-    assert (loud.returncode, quiet.returncode) == (0, 0), loud.stderr + quiet.stderr
-    assert quiet.stderr == ""
-    assert loud.stderr != ""
-    assert "compression" in quiet.stdout
-    assert "compression" not in loud.stderr
-    assert _without_duration(loud.stdout) == _without_duration(quiet.stdout)
+    result = run(*words)
+    assert result.returncode == 0
+    assert result.stderr != ""
+    assert "compression" not in result.stderr
+    table = result.stdout.splitlines()
+    assert table[0].endswith(", lenet300")
+    assert any(re.match(r"layer +shape +weights +kept +sparsity$", line) for line in table)
+    assert any(line.startswith("compression ") for line in table)
 
 
-def _without_duration(output: str) -> list[str]:
-    return [line for line in output.splitlines() if not line.endswith(" minutes")]
-
-
-@pytest.mark.parametrize("arguments", ["eval {trained}/pruned.h5", "prune {trained}/pruned.h5 -q"])
-def test_closed_stdout_ends_without_a_traceback(
-    tmp_path: Path, trained: Path, arguments: str
-) -> None:
+def test_closed_stdout_ends_without_a_traceback(trained: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    words = [word.format(trained=trained) for word in arguments.split()]
     result = subprocess.run(
-        [sys.executable, "-m", "vdprune", *words],
-        cwd=tmp_path,
+        [sys.executable, "-m", "vdprune", "eval", "pruned.h5", "--quiet"],
+        cwd=trained,
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
     )
     os.close(writer)
     assert result.returncode != 0
-    assert [line for line in result.stderr.splitlines() if not line.startswith("evaluating")] == []
+    assert result.stderr == ""

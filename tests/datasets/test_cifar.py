@@ -1,6 +1,7 @@
 import os
 import pickle
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,8 +143,8 @@ def test_python_version(tmp_path: Path, name: str, write_pickle: WritePickle) ->
 def test_the_pickle_of_python_2_is_one(tmp_path: Path) -> None:
     x = numpy.arange(12, dtype=numpy.uint8).reshape(3, 4)
     write_pickle_of_python_2(tmp_path / "batch", {"data": x.repeat(100, 1), "labels": [1, 2, 3]})
-    with (tmp_path / "batch").open("rb") as file, numpy.testing.suppress_warnings() as mute:
-        mute.filter()
+    with (tmp_path / "batch").open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy has renamed what it asks for
         batch = pickle.load(file, encoding="bytes")
     assert batch[b"labels"] == [1, 2, 3]
     numpy.testing.assert_array_equal(batch[b"data"], x.repeat(100, 1))
@@ -160,9 +161,8 @@ class Call:
         return self.function, self.args
 
 
-@names
 @pytest.mark.parametrize("place", ["data", "filenames", "key"])
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 @pytest.mark.parametrize(
     "function",
     [
@@ -173,20 +173,18 @@ class Call:
     ],
 )
 def test_a_pickle_that_calls_something_is_refused_and_does_not(
-    tmp_path: Path, name: str, place: str, protocol: int, function: Callable[[Path], Call]
+    tmp_path: Path, place: str, protocol: int, function: Callable[[Path], Call]
 ) -> None:
-    batches = make_batches(name)
-    write_pickled(tmp_path, name, batches, write_pickle_of_python_3)
-    train, _ = FILES[name]
-    batch: dict[Any, Any] = batch_of(name, *batches[train[-1]])
+    batches = make_batches("cifar10")
+    write_pickled(tmp_path, "cifar10", batches, write_pickle_of_python_3)
+    batch: dict[Any, Any] = batch_of("cifar10", *batches["data_batch_5"])
     traces = tmp_path / "traces"
     traces.mkdir()
     bad = function(traces / "trace.npy")
     batch.update({"more": {bad: 1}} if place == "key" else {place: bad})
-    path = tmp_path / train[-1]
-    path.write_bytes(pickle.dumps(batch, protocol=protocol))
-    with pytest.raises(DatasetError, match=rf"{train[-1]} is not a batch.*which no batch needs"):
-        load_dataset(name, tmp_path)
+    (tmp_path / "data_batch_5").write_bytes(pickle.dumps(batch, protocol=protocol))
+    with pytest.raises(DatasetError, match="data_batch_5 is not a batch.*which no batch needs"):
+        load_dataset("cifar10", tmp_path)
     assert not list(traces.iterdir())
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import h5py
 import numpy
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import make_tiny_arrays
 from tests.datasets.test_idx import NAMES, to_idx
+from tests.test_checkpoint import assert_flipped_bits_do_no_harm
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError, DatasetError
 
@@ -225,32 +226,43 @@ def test_data_root_has_no_meaning_for_files(tiny_npz: Path) -> None:
         load_dataset(str(tiny_npz), tiny_npz.parent)
 
 
-def small_file(write: Write, path: Path) -> bytes:
-    arrays = {name: array[:3] for name, array in make_tiny_arrays().items()}
-    write(path, **arrays)
+def write_small(write: Write, path: Path) -> bytes:
+    write(path, **{name: array[:3] for name, array in make_tiny_arrays().items()})
     return path.read_bytes()
 
 
 @writers
 @settings(
-    max_examples=150,
+    max_examples=5,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_flipped_bits_end_in_our_errors_or_a_data_set(
+    tmp_path: Path, write: Write, ending: str, data: st.DataObject
+) -> None:
+    path = tmp_path / f"mine{ending}"
+    write_small(write, path)
+    flip = st.tuples(st.integers(0, path.stat().st_size - 1), st.integers(0, 7))
+    flips = data.draw(st.lists(flip, min_size=40, max_size=40))
+    assert_flipped_bits_do_no_harm(path, tmp_path, flips, lambda path: load_dataset(str(path)))
+
+
+@writers
+@settings(
+    max_examples=50,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(data=st.data())
-def test_damage_ends_in_a_dataset_error_or_not_at_all(
-    tmp_path: Path, write: Write, ending: str, data: st.DataObject
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_file_cut_anywhere_is_refused(
+    tmp_path: Path, write: Write, ending: str, share: float
 ) -> None:
     path = tmp_path / f"mine{ending}"
-    damaged = bytearray(small_file(write, path))
-    if data.draw(st.booleans(), "cut"):
-        del damaged[data.draw(st.integers(0, len(damaged) - 1), "at") :]
-    else:
-        position = data.draw(st.integers(0, len(damaged) - 1), "position")
-        damaged[position] ^= 1 << data.draw(st.integers(0, 7), "bit")
-    path.write_bytes(damaged)
-    try:
+    data = write_small(write, path)
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(DatasetError, match="mine"):
         load_dataset(str(path))
-    except DatasetError as error:
-        assert "mine" in str(error)

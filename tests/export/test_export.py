@@ -1,0 +1,285 @@
+"""What holds for every container and every encoding."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import chainer
+import numpy
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.test_checkpoint import (
+    INPUT_SHAPES,
+    assert_flipped_bits_do_no_harm,
+    make_checkpoint,
+    structural_positions,
+)
+from vdprune.checkpoint import Checkpoint, load_checkpoint
+from vdprune.errors import ArgumentError, FileFormatError, FileWriteError
+from vdprune.export import Weights, export_weights, load_weights
+from vdprune.pruning import prune
+
+archs = pytest.mark.parametrize("arch", INPUT_SHAPES)
+encodings = pytest.mark.parametrize("encoding", ["csr", "dense"])
+endings = pytest.mark.parametrize("ending", [".h5", ".npz"])
+Make = Callable[[str, str], Path]
+
+
+def examples_for(arch: str, count: int = 40) -> numpy.ndarray:
+    shape = (count, *INPUT_SHAPES[arch])
+    return numpy.random.default_rng(5).integers(0, 256, shape).astype(numpy.uint8)
+
+
+def logits(model: chainer.Chain, x: numpy.ndarray) -> numpy.ndarray:
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        return model(x).array
+
+
+def assert_same_arrays(a: Weights, b: Weights) -> None:
+    for part in ("weights", "others"):
+        first, second = getattr(a, part), getattr(b, part)
+        assert first.keys() == second.keys()
+        for name in first:
+            assert first[name].shape == second[name].shape
+            assert first[name].dtype == second[name].dtype
+            numpy.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+@archs
+@encodings
+@endings
+def test_the_exported_network_computes_what_the_pruned_one_does(
+    tmp_path: Path, arch: str, encoding: str, ending: str
+) -> None:
+    pruned = prune(make_checkpoint(arch), 3.0)
+    path = tmp_path / f"weights{ending}"
+    written = export_weights(pruned, path, encoding)
+    loaded = load_weights(path)
+    assert_same_arrays(loaded, written)
+    x = examples_for(arch)
+    expected = logits(pruned.model, x)
+    assert len(set(expected.argmax(axis=1))) > 1
+    numpy.testing.assert_array_equal(logits(loaded.build(), x), expected)
+
+
+@encodings
+@endings
+def test_a_trained_network(trained: Path, tmp_path: Path, encoding: str, ending: str) -> None:
+    pruned = load_checkpoint(trained / "pruned.h5")
+    path = tmp_path / f"weights{ending}"
+    export_weights(pruned, path, encoding)
+    x = numpy.random.default_rng(5).integers(0, 256, (40, 1, 8, 8)).astype(numpy.uint8)
+    numpy.testing.assert_array_equal(logits(load_weights(path).build(), x), logits(pruned.model, x))
+
+
+def test_the_file_that_the_command_wrote(trained: Path) -> None:
+    pruned = load_checkpoint(trained / "pruned.h5")
+    x = numpy.random.default_rng(5).integers(0, 256, (40, 1, 8, 8)).astype(numpy.uint8)
+    loaded = load_weights(trained / "weights.h5")
+    numpy.testing.assert_array_equal(logits(loaded.build(), x), logits(pruned.model, x))
+    assert loaded.sparsity() == pruned.model.sparsity()
+
+
+@archs
+@encodings
+@endings
+def test_a_checkpoint_that_is_not_pruned_is_cut_at_its_threshold(
+    tmp_path: Path, arch: str, encoding: str, ending: str
+) -> None:
+    checkpoint = make_checkpoint(arch)
+    path = tmp_path / f"weights{ending}"
+    export_weights(checkpoint, path, encoding)
+    loaded = load_weights(path)
+    for name, link in checkpoint.model.named_variational_links():
+        expected = numpy.where(link.log_alpha().array > 2.5, 0, link.W.array)
+        numpy.testing.assert_array_equal(loaded.weights[f"{name}/W"], expected)
+        assert not (link.W.array == 0).any(), "the checkpoint itself is left alone"
+    x = examples_for(arch)
+    numpy.testing.assert_array_equal(logits(loaded.build(), x), logits(checkpoint.model, x))
+
+
+@archs
+@encodings
+@endings
+def test_counts_and_header(tmp_path: Path, arch: str, encoding: str, ending: str) -> None:
+    pruned = prune(make_checkpoint(arch), 3.0)
+    path = tmp_path / f"weights{ending}"
+    export_weights(pruned, path, encoding)
+    loaded = load_weights(path)
+    layers = {layer.name: layer for layer in loaded.sparsity().layers}
+    assert layers == {layer.name: layer for layer in pruned.model.sparsity().layers}
+    assert loaded.sparsity().sparsity == pruned.model.sparsity().sparsity
+    header = loaded.header
+    assert header["format"] == "vdprune-weights"
+    assert header["arch"] == arch
+    assert header["arch_kwargs"] == pruned.arch_kwargs
+    assert header["dataset"] == "/data/tiny.npz"
+    assert list(header["input_shape"]) == INPUT_SHAPES[arch]
+    assert header["threshold"] == 3.0
+    assert header["encoding"] == encoding
+    json.dumps(header)
+
+
+@archs
+def test_nothing_of_training_is_exported(tmp_path: Path, arch: str) -> None:
+    path = tmp_path / "weights.npz"
+    export_weights(prune(make_checkpoint(arch), 3.0), path)
+    with numpy.load(path) as file:
+        names = "\n".join(file.files)
+    for word in ("log_sigma2", "kl_coef", "iteration"):
+        assert word not in names
+
+
+@encodings
+@endings
+@pytest.mark.parametrize("threshold", [-9.0, 9.0])
+def test_networks_of_which_nothing_or_everything_is_left(
+    tmp_path: Path, encoding: str, ending: str, threshold: float
+) -> None:
+    pruned = prune(make_checkpoint(), threshold)
+    path = tmp_path / f"weights{ending}"
+    export_weights(pruned, path, encoding)
+    loaded = load_weights(path)
+    assert loaded.sparsity().sparsity == (1 if threshold < 0 else 0)
+    x = examples_for("lenet300")
+    numpy.testing.assert_array_equal(logits(loaded.build(), x), logits(pruned.model, x))
+
+
+def very_sparse() -> Checkpoint:
+    checkpoint = make_checkpoint("lenet5")
+    for _, link in checkpoint.model.named_variational_links():
+        link.log_sigma2.array[numpy.random.default_rng(2).random(link.W.shape) < 0.97] = 20
+    return prune(checkpoint, 3.0)
+
+
+@endings
+def test_csr_is_the_smaller_file_where_little_is_left(tmp_path: Path, ending: str) -> None:
+    pruned = very_sparse()
+    sizes = {}
+    for encoding in ("csr", "dense"):
+        path = tmp_path / f"{encoding}{ending}"
+        export_weights(pruned, path, encoding)
+        sizes[encoding] = path.stat().st_size
+    dense_in_memory = 4 * pruned.model.sparsity().weights
+    assert sizes["csr"] < sizes["dense"] < dense_in_memory
+    assert sizes["csr"] < dense_in_memory / 4
+
+
+@pytest.mark.parametrize("name", ["weights", "weights.txt", "weights.h5.gz", "weights.H5"])
+def test_other_endings_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArgumentError, match=r"a weight file ends in \.h5 or \.npz"):
+        export_weights(make_checkpoint(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_encodings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="no weight format 'coo': choose from csr, dense"):
+        export_weights(make_checkpoint(), tmp_path / "weights.h5", "coo")
+    assert not list(tmp_path.iterdir())
+
+
+@endings
+def test_a_full_disk_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / f"weights{ending}"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(FileWriteError, match="No space left on device"):
+        export_weights(make_checkpoint(), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_contents_decide_and_not_the_ending(tmp_path: Path) -> None:
+    written = export_weights(make_checkpoint(), tmp_path / "weights.npz")
+    assert_same_arrays(load_weights((tmp_path / "weights.npz").rename(tmp_path / "w.h5")), written)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match=r"nowhere\.h5"):
+        load_weights(tmp_path / "nowhere.h5")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match=tmp_path.name):
+        load_weights(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"P", b"PK", b"PK\3\4" + bytes(100), b"\x89PNG\r\n\x1a\n"])
+def test_something_else_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "other"
+    path.write_bytes(data)
+    with pytest.raises(FileFormatError, match="other"):
+        load_weights(path)
+
+
+def test_a_checkpoint_is_refused(trained: Path) -> None:
+    with pytest.raises(FileFormatError, match="not a vdprune-weights file: it is a vdprune-check"):
+        load_weights(trained / "checkpoint.h5")
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Writes a small file of each kind once."""
+    folder = tmp_path_factory.mktemp("weights")
+    numpy.random.seed(0)
+    checkpoint = make_checkpoint()
+    for _, link in checkpoint.model.named_variational_links():
+        link.log_sigma2.array[numpy.random.default_rng(2).random(link.W.shape) < 0.99] = 20
+
+    def make(encoding: str, ending: str) -> Path:
+        path = folder / f"{encoding}{ending}"
+        if not path.exists():
+            export_weights(checkpoint, path, encoding)
+        return path
+
+    return make
+
+
+def build(path: Path) -> None:
+    model = load_weights(path).build()
+    assert model.l1.W.array.shape == (300, 9)
+    assert model.l1.W.array.dtype == numpy.float32
+
+
+damages = settings(
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@encodings
+@endings
+@settings(damages, max_examples=5, phases=[Phase.generate])
+@given(data=st.data())
+def test_flipped_bits_end_in_our_errors_or_a_network(
+    make: Make, tmp_path: Path, encoding: str, ending: str, data: st.DataObject
+) -> None:
+    path = make(encoding, ending)
+    positions = structural_positions(path) if ending == ".h5" else range(path.stat().st_size)
+    flip = st.tuples(st.sampled_from(positions), st.integers(0, 7))
+    flips = data.draw(st.lists(flip, min_size=40, max_size=40))
+    assert_flipped_bits_do_no_harm(path, tmp_path, flips, build)
+
+
+@encodings
+@endings
+@damages
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_file_cut_anywhere_is_refused(
+    make: Make, tmp_path: Path, encoding: str, ending: str, share: float
+) -> None:
+    data = make(encoding, ending).read_bytes()
+    path = tmp_path / f"cut{ending}"
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(FileFormatError, match=f"cut{ending}"):
+        load_weights(path)

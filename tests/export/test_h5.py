@@ -1,0 +1,269 @@
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anndata
+import h5py
+import numpy
+import pytest
+import scipy.sparse
+
+from tests.test_checkpoint import INPUT_SHAPES, make_checkpoint
+from vdprune.checkpoint import Checkpoint
+from vdprune.errors import FileFormatError
+from vdprune.export import export_weights, load_weights
+from vdprune.export.weights import FORMAT_VERSION
+from vdprune.pruning import prune
+from vdprune.version import __version__
+
+archs = pytest.mark.parametrize("arch", INPUT_SHAPES)
+Spoil = Callable[[h5py.File], None]
+
+
+def export(path: Path, arch: str, encoding: str = "csr") -> Checkpoint:
+    pruned = prune(make_checkpoint(arch), 3.0)
+    export_weights(pruned, path, encoding)
+    return pruned
+
+
+def matrix_of(link: Any) -> numpy.ndarray:
+    return link.W.array.reshape(len(link.W.array), -1)
+
+
+@archs
+def test_anndata_reads_a_weight(tmp_path: Path, arch: str) -> None:
+    pruned = export(tmp_path / "w.h5", arch)
+    with h5py.File(tmp_path / "w.h5") as file:
+        for name, link in pruned.model.named_variational_links():
+            matrix = anndata.io.read_elem(file[f"{name}/W"])
+            assert isinstance(matrix, scipy.sparse.csr_matrix)
+            assert matrix.dtype == numpy.float32
+            assert matrix.nnz == numpy.count_nonzero(link.W.array)
+            numpy.testing.assert_array_equal(matrix.toarray(), matrix_of(link))
+
+
+@archs
+@pytest.mark.parametrize("encoding", ["csr", "dense"])
+def test_anndata_reads_the_whole_file(tmp_path: Path, arch: str, encoding: str) -> None:
+    pruned = export(tmp_path / "w.h5", arch, encoding)
+    with h5py.File(tmp_path / "w.h5") as file:
+        content = anndata.io.read_elem(file["/"])
+    links = dict(pruned.model.named_variational_links())
+    assert content.keys() == links.keys() | {"scaling"}
+    for name, link in links.items():
+        assert content[name].keys() == {"W", "b"}
+        W = content[name]["W"]
+        if encoding == "csr":
+            numpy.testing.assert_array_equal(W.toarray(), matrix_of(link))
+        else:
+            numpy.testing.assert_array_equal(W, link.W.array)
+        numpy.testing.assert_array_equal(content[name]["b"], link.b.array)
+    assert content["scaling"]["scale"] == 1 / 256
+    numpy.testing.assert_array_equal(content["scaling"]["mean"], pruned.model.scaling.mean)
+
+
+@archs
+def test_three_lines_of_h5py_read_a_weight(tmp_path: Path, arch: str) -> None:
+    pruned = export(tmp_path / "w.h5", arch)
+    for name, link in pruned.model.named_variational_links():
+        with h5py.File(tmp_path / "w.h5") as file:
+            group = file[f"{name}/W"]
+            members = (group["data"][:], group["indices"][:], group["indptr"][:])
+            matrix = scipy.sparse.csr_matrix(members, shape=group.attrs["shape"])
+        numpy.testing.assert_array_equal(matrix.toarray(), matrix_of(link))
+
+
+@archs
+def test_the_layout_of_a_weight(tmp_path: Path, arch: str) -> None:
+    pruned = export(tmp_path / "w.h5", arch)
+    with h5py.File(tmp_path / "w.h5") as file:
+        for name, link in pruned.model.named_variational_links():
+            group = file[f"{name}/W"]
+            assert set(group) == {"data", "indices", "indptr"}
+            assert group.attrs["encoding-type"] == "csr_matrix"
+            assert group.attrs["encoding-version"] == "0.1.0"
+            assert group.attrs["shape"].tolist() == list(matrix_of(link).shape)
+            assert group.attrs["weight_shape"].tolist() == list(link.W.shape)
+            assert (group["data"][:] != 0).all()
+
+
+def test_a_convolution_keeps_its_shape_in_an_attribute(tmp_path: Path) -> None:
+    pruned = export(tmp_path / "w.h5", "lenet5")
+    with h5py.File(tmp_path / "w.h5") as file:
+        group = file["conv2/W"]
+        assert group.attrs["shape"].tolist() == [50, 500]
+        assert group.attrs["weight_shape"].tolist() == [50, 20, 5, 5]
+        matrix = anndata.io.read_elem(group)
+        W = matrix.toarray().reshape(group.attrs["weight_shape"])
+    numpy.testing.assert_array_equal(W, pruned.model.conv2.W.array)
+
+
+def test_dense_weights_are_plain_arrays(tmp_path: Path) -> None:
+    pruned = export(tmp_path / "w.h5", "lenet5", "dense")
+    with h5py.File(tmp_path / "w.h5") as file:
+        for name, link in pruned.model.named_variational_links():
+            numpy.testing.assert_array_equal(file[f"{name}/W"][...], link.W.array)
+            assert file[f"{name}/W"].attrs["encoding-type"] == "array"
+
+
+def test_root_attributes_as_h5py_reads_them(tmp_path: Path) -> None:
+    pruned = export(tmp_path / "w.h5", "lenet300")
+    with h5py.File(tmp_path / "w.h5") as file:
+        attributes = dict(file.attrs)
+    assert json.loads(attributes.pop("arch_kwargs")) == pruned.arch_kwargs
+    assert attributes.pop("input_shape").tolist() == [1, 3, 3]
+    assert attributes == {
+        "format": "vdprune-weights",
+        "format_version": FORMAT_VERSION,
+        "vdprune_version": __version__,
+        "arch": "lenet300",
+        "dataset": "/data/tiny.npz",
+        "threshold": 3.0,
+        "encoding": "csr",
+        "encoding-type": "dict",
+        "encoding-version": "0.1.0",
+    }
+
+
+def put(name: str, index: int, value: int) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        file[name][index] = value
+
+    return spoil
+
+
+def replace(name: str, array: object) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        del file[name]
+        file[name] = array
+
+    return spoil
+
+
+def remove(name: str) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        del file[name]
+
+    return spoil
+
+
+def make_group(name: str) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        del file[name]
+        file.create_group(name)
+
+    return spoil
+
+
+def shorten(name: str) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        array = file[name][:-1]
+        del file[name]
+        file[name] = array
+
+    return spoil
+
+
+def claim(name: str, shape: tuple[int, ...]) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        del file[name]
+        file.create_dataset(name, shape, "f4", chunks=tuple(min(n, 1024) for n in shape))
+
+    return spoil
+
+
+def set_attribute(name: str, value: object) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        if value is None:
+            del file.attrs[name]
+        else:
+            file.attrs[name] = value
+
+    return spoil
+
+
+def set_kwargs(**changes: object) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        kwargs = {**json.loads(file.attrs["arch_kwargs"]), **changes}
+        file.attrs["arch_kwargs"] = json.dumps(kwargs)
+
+    return spoil
+
+
+def set_input_shape(*shape: int) -> Spoil:
+    def spoil(file: h5py.File) -> None:
+        set_kwargs(input_shape=shape)(file)
+        file.attrs["input_shape"] = shape
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(put("l1/W/indices", 5, 9), id="column out of range"),
+        pytest.param(put("l1/W/indices", 5, -1), id="negative column"),
+        pytest.param(put("l1/W/indptr", 3, 10**6), id="rows not in order"),
+        pytest.param(put("l1/W/indptr", 0, 1), id="first row not at 0"),
+        pytest.param(shorten("l1/W/data"), id="data cut short"),
+        pytest.param(shorten("l1/W/indices"), id="indices cut short"),
+        pytest.param(shorten("l1/W/indptr"), id="a row missing"),
+        pytest.param(remove("l1/W/indptr"), id="no indptr"),
+        pytest.param(remove("l1/W"), id="no weights"),
+        pytest.param(remove("l1/b"), id="no bias"),
+        pytest.param(remove("scaling/mean"), id="no mean"),
+        pytest.param(make_group("l1/W/data"), id="group for member"),
+        pytest.param(make_group("l1/b"), id="group for bias"),
+        pytest.param(replace("l1/W", numpy.zeros((300, 9), "f4")), id="array for group"),
+        pytest.param(replace("l1/b", numpy.zeros(299, "f4")), id="short bias"),
+        pytest.param(replace("l1/b", numpy.full(300, b"x")), id="bias text"),
+        pytest.param(replace("l1/b", numpy.zeros(300, complex)), id="bias complex"),
+        pytest.param(replace("l1/b", h5py.Empty("f4")), id="bias empty"),
+        pytest.param(replace("scaling/scale", numpy.zeros(3)), id="three scales"),
+        pytest.param(replace("scaling/scale", "one"), id="scale text"),
+        pytest.param(replace("scaling/mean", numpy.zeros((1, 9), "f4")), id="flat mean"),
+        pytest.param(claim("l1/b", (10**12,)), id="huge bias"),
+        pytest.param(claim("l1/W/data", (10**12,)), id="huge data"),
+        pytest.param(claim("l1/W/indptr", (10**12,)), id="huge indptr"),
+        pytest.param(set_attribute("arch", "lenet6"), id="arch"),
+        pytest.param(set_attribute("arch", [1, 2]), id="arch a list"),
+        pytest.param(set_attribute("encoding", "coo"), id="unknown encoding"),
+        pytest.param(set_attribute("encoding", [1, 2]), id="encoding a list"),
+        pytest.param(set_attribute("encoding", "dense"), id="the other encoding"),
+        pytest.param(set_attribute("arch_kwargs", "{"), id="no JSON"),
+        pytest.param(set_attribute("arch_kwargs", "[1]"), id="kwargs a list"),
+        pytest.param(set_attribute("input_shape", 3), id="input_shape a number"),
+        *(
+            pytest.param(set_attribute(name, None), id=f"no {name}")
+            for name in ("arch", "arch_kwargs", "dataset", "input_shape", "threshold", "encoding")
+        ),
+        pytest.param(set_kwargs(classes=4), id="a class too many"),
+        pytest.param(set_kwargs(classes=-1), id="less than no classes"),
+        pytest.param(set_kwargs(classes="three"), id="classes a word"),
+        pytest.param(set_kwargs(classes=2**20), id="400 MB of classes"),
+        pytest.param(set_kwargs(classes=10**15), id="more classes than memory"),
+        pytest.param(set_kwargs(depth=3), id="unknown argument"),
+        pytest.param(set_kwargs(input_shape=[1, 3, 4]), id="two shapes"),
+        pytest.param(set_kwargs(input_shape="133"), id="shape a word"),
+        pytest.param(set_input_shape(1, 2, 4), id="another shape"),
+        pytest.param(set_input_shape(9), id="flat shape"),
+        pytest.param(set_input_shape(1, 500, 500), id="large shape"),
+        pytest.param(set_input_shape(10**6, 10**6), id="huge shape"),
+        pytest.param(set_attribute("format_version", FORMAT_VERSION + 1), id="newer version"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, spoil: Spoil) -> None:
+    path = tmp_path / "weights.h5"
+    export(path, "lenet300")
+    with h5py.File(path, "r+") as file:
+        spoil(file)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileFormatError, match=r"weights\.h5"):
+            load_weights(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30e6, f"{peak / 1e6:.0f} MB were allocated"

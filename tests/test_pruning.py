@@ -1,0 +1,176 @@
+import math
+from pathlib import Path
+
+import chainer
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.test_checkpoint import make_checkpoint
+from vdprune.chain import VariationalDropoutChain
+from vdprune.checkpoint import load_checkpoint
+from vdprune.errors import ArgumentError
+from vdprune.links import VariationalDropoutLinear
+from vdprune.pruning import prune, threshold_for_sparsity
+
+
+def reference_log_alpha(link: VariationalDropoutLinear) -> numpy.ndarray:
+    W = link.W.array.astype(numpy.float64)
+    return numpy.clip(link.log_sigma2.array - numpy.log(W**2 + 1e-8), -8, 8)
+
+
+def exact_log_alphas(model: VariationalDropoutChain) -> numpy.ndarray:
+    links = model.named_variational_links()
+    return numpy.concatenate([link.log_alpha().array.ravel() for _, link in links])
+
+
+@pytest.mark.parametrize("arch", ["lenet300", "lenet5"])
+@pytest.mark.parametrize("threshold", [-8.5, -4.0, 0.0, 2.0, 3.0, 7.9, 8.0, 20.0])
+def test_the_weights_above_the_threshold_are_cut_and_no_others(arch: str, threshold: float) -> None:
+    checkpoint = make_checkpoint(arch)
+    links = checkpoint.model.named_variational_links()
+    before = [(link.W.array.copy(), reference_log_alpha(link)) for _, link in links]
+    pruned = prune(checkpoint, threshold)
+    cut = 0
+    for (_, link), (W, log_alpha) in zip(links, before, strict=True):
+        is_clear = abs(log_alpha - threshold) > 1e-5
+        above = (log_alpha > threshold) & is_clear
+        below = (log_alpha <= threshold) & is_clear
+        assert (link.W.array[above] == 0).all()
+        numpy.testing.assert_array_equal(link.W.array[below], W[below])
+        cut += int((link.W.array == 0).sum())
+    total = sum(W.size for W, _ in before)
+    assert (cut == total) if threshold < -8 else (cut == 0) if threshold >= 8 else (0 < cut < total)
+    assert pruned.model.sparsity().nonzero == total - cut
+
+
+def test_nothing_but_the_weights_is_changed() -> None:
+    checkpoint, original = make_checkpoint(), make_checkpoint()
+    prune(checkpoint, 1.0)
+    params = dict(original.model.namedparams())
+    for name, param in checkpoint.model.namedparams():
+        if not name.endswith("/W"):
+            numpy.testing.assert_array_equal(param.array, params[name].array)
+    numpy.testing.assert_array_equal(checkpoint.model.scaling.mean, original.model.scaling.mean)
+
+
+def test_what_it_returns() -> None:
+    checkpoint = make_checkpoint()
+    pruned = prune(checkpoint, 1.5)
+    assert pruned.model is checkpoint.model
+    assert (pruned.kind, pruned.threshold) == ("pruned", 1.5)
+    assert (checkpoint.kind, checkpoint.threshold) == ("checkpoint", 2.5)
+    assert pruned.history == checkpoint.history
+    for _, link in pruned.model.named_variational_links():
+        assert link.loga_threshold == 1.5
+
+
+def test_pruning_at_the_threshold_of_training_leaves_the_predictions() -> None:
+    checkpoint = make_checkpoint()
+    x = numpy.random.default_rng(1).integers(0, 256, (50, 1, 3, 3)).astype(numpy.uint8)
+    with chainer.using_config("train", False):
+        before = checkpoint.model(x).array
+        after = prune(checkpoint, 2.5).model(x).array
+    numpy.testing.assert_array_equal(after, before)
+
+
+@pytest.mark.parametrize("threshold", [-6.0, -1.0, 3.0])
+def test_pruning_again_changes_nothing(threshold: float) -> None:
+    once = prune(make_checkpoint(), threshold)
+    arrays = [link.W.array.copy() for _, link in once.model.named_variational_links()]
+    twice = prune(once, threshold)
+    for array, (_, link) in zip(arrays, twice.model.named_variational_links(), strict=True):
+        numpy.testing.assert_array_equal(link.W.array, array)
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf])
+def test_a_threshold_that_is_no_number_is_refused(threshold: float) -> None:
+    checkpoint = make_checkpoint()
+    before = checkpoint.model.l1.W.array.copy()
+    with pytest.raises(ArgumentError, match="must be a finite number"):
+        prune(checkpoint, threshold)
+    numpy.testing.assert_array_equal(checkpoint.model.l1.W.array, before)
+
+
+def test_a_trained_network_is_pruned_as_the_command_did(trained: Path) -> None:
+    pruned = prune(load_checkpoint(trained / "checkpoint.h5"), 3.0)
+    expected = load_checkpoint(trained / "pruned.h5")
+    assert pruned.model.sparsity() == expected.model.sparsity()
+    for (_, a), (_, b) in zip(
+        pruned.model.named_variational_links(),
+        expected.model.named_variational_links(),
+        strict=True,
+    ):
+        numpy.testing.assert_array_equal(a.W.array, b.W.array)
+
+
+class Two(VariationalDropoutChain):
+    """Two layers with log alphas of one's own choice, up to rounding."""
+
+    def __init__(self, log_alpha: list[float]) -> None:
+        super().__init__()
+        half = len(log_alpha) // 2
+        with self.init_scope():
+            self.a = VariationalDropoutLinear(half, 1)
+            self.b = VariationalDropoutLinear(len(log_alpha) - half, 1)
+        for link, part in ((self.a, log_alpha[:half]), (self.b, log_alpha[half:])):
+            link.W.array[...] = 1
+            link.log_sigma2.array[0] = part
+
+
+log_alphas = st.lists(st.floats(-10, 10, width=32), min_size=2, max_size=60)
+targets = st.floats(0, 1, exclude_max=True)
+
+
+@given(values=log_alphas, target=targets)
+def test_at_least_the_target_is_cut_and_hardly_more(values: list[float], target: float) -> None:
+    model = Two(values)
+    log_alpha = exact_log_alphas(model)
+    threshold = threshold_for_sparsity(model, target)
+    cut = (log_alpha > numpy.float32(threshold)).sum()
+    assert cut >= target * log_alpha.size - 1e-6
+    least = log_alpha[log_alpha > numpy.float32(threshold)].min(initial=numpy.inf)
+    strictly_above = (log_alpha > least).sum()
+    assert cut == 0 or strictly_above < target * log_alpha.size + 1e-6
+
+
+@given(
+    values=st.lists(st.integers(-700, 700), min_size=2, max_size=60, unique=True), target=targets
+)
+def test_without_ties_no_more_than_one_weight_too_many_is_cut(
+    values: list[int], target: float
+) -> None:
+    model = Two([value / 100 for value in values])
+    cut = (exact_log_alphas(model) > threshold_for_sparsity(model, target)).sum()
+    assert target * len(values) - 1e-6 <= cut <= math.ceil(target * len(values))
+
+
+@pytest.mark.parametrize(
+    ("target", "cut"), [(0.0, 0), (0.1, 1), (0.5, 2), (0.74, 3), (0.75, 3), (0.76, 4), (0.99, 4)]
+)
+def test_four_known_weights(target: float, cut: int) -> None:
+    model = Two([1.0, -2.0, 3.0, 0.0])
+    assert (exact_log_alphas(model) > threshold_for_sparsity(model, target)).sum() == cut
+
+
+def test_ties_are_cut_together() -> None:
+    model = Two([2.0, 2.0, 2.0, -1.0])
+    assert -1 <= threshold_for_sparsity(model, 0.25) < 2
+
+
+@settings(max_examples=15, deadline=None)
+@given(target=targets)
+def test_pruning_at_the_threshold_found_reaches_the_target(target: float) -> None:
+    checkpoint = make_checkpoint()
+    pruned = prune(checkpoint, threshold_for_sparsity(checkpoint.model, target))
+    sparsity = pruned.model.sparsity()
+    assert sparsity.sparsity >= target - 1e-9
+    ties = (exact_log_alphas(make_checkpoint().model) >= 8).mean()
+    assert sparsity.sparsity <= max(target, ties) + 3 / sparsity.weights
+
+
+@pytest.mark.parametrize("target", [-0.01, 1.0, 1.5, math.nan, math.inf, -math.inf])
+def test_targets_out_of_range_are_refused(target: float) -> None:
+    with pytest.raises(ArgumentError, match="at least 0 and below 1"):
+        threshold_for_sparsity(Two([1.0, 2.0]), target)
