@@ -15,12 +15,19 @@ from typing import Any
 import h5py
 import numpy
 from chainer import get_device
-from chainer.serializers import HDF5Deserializer, HDF5Serializer
+from chainer.serializers import DictionarySerializer, HDF5Deserializer, HDF5Serializer
 
 from vdprune.archs import build_arch
 from vdprune.chain import VariationalDropoutChain
 from vdprune.errors import ArgumentError, FileFormatError
-from vdprune.storage import check_plausible_size, new_h5, open_h5, read_json_attribute
+from vdprune.storage import (
+    check_plausible_size,
+    check_widths,
+    new_h5,
+    open_h5,
+    read_attribute,
+    read_json_attribute,
+)
 
 FORMAT = "vdprune-checkpoint"
 FORMAT_VERSION = 1
@@ -117,13 +124,13 @@ def load_checkpoint(
         file.visititems(lambda _, item: _check_item(item))
         checkpoint = Checkpoint(
             model=_load_model(path, file),
-            arch=file.attrs["arch"],
+            arch=read_attribute(file, "arch"),
             arch_kwargs=read_json_attribute(file, "arch_kwargs"),
             recipe=read_json_attribute(file, "recipe"),
-            dataset=file.attrs["dataset"],
-            threshold=float(file.attrs["threshold"]),
+            dataset=read_attribute(file, "dataset"),
+            threshold=float(read_attribute(file, "threshold")),
             history=_read_history(file["history"]),
-            pruned=file.attrs["kind"] == "pruned",
+            pruned=read_attribute(file, "kind") == "pruned",
         )
         if load_training is not None:
             if "training" not in file:
@@ -137,7 +144,7 @@ def load_checkpoint(
 
 def _load_model(path: Path, file: h5py.File) -> VariationalDropoutChain:
     kwargs = read_json_attribute(file, "arch_kwargs")
-    stored_shape = tuple(int(n) for n in file.attrs["input_shape"])
+    stored_shape = tuple(int(n) for n in read_attribute(file, "input_shape"))
     if (
         tuple(kwargs["input_shape"]) != stored_shape
         or math.prod(stored_shape) > file.id.get_filesize()
@@ -146,23 +153,40 @@ def _load_model(path: Path, file: h5py.File) -> VariationalDropoutChain:
             f"{path} is damaged: its input_shape is {stored_shape} in one place and "
             f"{kwargs['input_shape']} in another"
         )
+    group = file["model"]
+    if not isinstance(group, h5py.Group):
+        raise ValueError("model is no group, so there is no l1/W")
+    check_widths(kwargs, [tuple(item.shape) for item in _datasets(group) if item.shape is not None])
     try:
-        model = build_arch(file.attrs["arch"], **kwargs)
+        model = build_arch(read_attribute(file, "arch"), **kwargs)
         model.warm_up = 0
-        model.to_variational_dropout(loga_threshold=float(file.attrs["threshold"]))
+        model.to_variational_dropout(loga_threshold=float(read_attribute(file, "threshold")))
     except (ArgumentError, TypeError) as error:
         raise FileFormatError(f"{path} can't be made into a network: {error}") from error
-    group = file["model"]
-    for name, param in model.namedparams():
-        name = name.lstrip("/")
-        if name not in group or group[name].shape != param.shape:
-            found = group[name].shape if name in group else "nothing"
+    for name, value in _named_arrays(model).items():
+        item = group.get(name)
+        if not isinstance(item, h5py.Dataset) or item.shape != value.shape:
+            found = getattr(item, "shape", "nothing")
             raise FileFormatError(
                 f"{path}: {name} has shape {found} in the file, {file.attrs['arch']} with "
-                f"{json.dumps(kwargs)} needs {param.shape}"
+                f"{json.dumps(kwargs)} needs {value.shape}"
             )
+        if item.dtype.kind != value.dtype.kind:
+            raise ValueError(f"{name} is an array of {item.dtype}, expected {value.dtype}")
     HDF5Deserializer(group).load(model)
     return model
+
+
+def _datasets(group: h5py.Group) -> list[h5py.Dataset]:
+    found: list[h5py.Dataset] = []
+    group.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def _named_arrays(model: Any) -> dict[str, Any]:
+    serializer = DictionarySerializer()
+    serializer.save(model)
+    return {name: numpy.asarray(value) for name, value in serializer.target.items()}
 
 
 def _check_item(item: Any) -> None:
@@ -176,6 +200,8 @@ def _write_history(group: h5py.Group, history: History) -> None:
 
 
 def _read_history(group: h5py.Group) -> History:
+    if not isinstance(group, h5py.Group):
+        raise ValueError("history is not a group")
     columns: dict[str, list[float]] = {}
 
     def read(name: str, item: Any) -> None:

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and read with checks."""
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy
 
 from vdprune.errors import FileFormatError, FileWriteError, VdpruneError
 from vdprune.version import __version__
 
+_SEAL = b"vdprune-sha256:"
+SEAL_SIZE = len(_SEAL) + 64
 _MAX_GZIP_RATIO = 1100  # DEFLATE can't do better than 1032
 
 
@@ -37,7 +41,6 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.chmod(_mode_of(path))
         temporary.replace(path)
         temporary = None
-        _sync_folder(path.parent)
     except OSError as error:
         raise FileWriteError(
             f"{path} can't be written: {error.strerror or error}; what was there is untouched"
@@ -46,6 +49,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+    with contextlib.suppress(OSError):  # some file systems can't; the file is in place
+        _sync_folder(path.parent)
 
 
 def check_writable(path: Path) -> None:
@@ -92,7 +97,7 @@ def new_h5(path: Path, kind: str, version: int) -> Iterator[h5py.File]:
         yield file
         file.flush()
         image = file.id.get_file_image()
-    write_atomically(path, image)
+    write_atomically(path, seal(image))
 
 
 @contextlib.contextmanager
@@ -111,18 +116,53 @@ def open_h5(path: Path, kinds: dict[str, int]) -> Iterator[h5py.File]:
     """
     if not path.is_file():
         raise FileFormatError(f"there is no file {str(path)!r}")
+    check_seal(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         raise FileFormatError(f"{path} {_why_unreadable(path, error)}") from error
     with file:
-        check_header(path, dict(file.attrs), kinds)
         try:
+            check_header(path, dict(file.attrs), kinds)
             yield file
         except VdpruneError:
             raise
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise FileFormatError(f"{path} is damaged: {_first_line(error)}") from error
+
+
+def seal(data: bytes) -> bytes:
+    """Put a checksum at the end of a file's bytes, where HDF5 and zip readers don't look.
+
+    Args:
+        data: The bytes.
+
+    Returns:
+        The bytes, then `SEAL_SIZE` bytes: ``vdprune-sha256:`` and their SHA-256 in hexadecimal.
+    """
+    return data + _SEAL + hashlib.sha256(data).hexdigest().encode()
+
+
+def check_seal(path: Path) -> None:
+    """Make sure that a sealed file is as it was written, before a library parses it.
+
+    A file without a seal, as another program leaves it that changes it, passes.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileFormatError: It can't be read, or is not as it was written.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FileFormatError(f"{path} can't be read: {error.strerror or error}") from error
+    start = data.rfind(_SEAL, max(0, len(data) - SEAL_SIZE))
+    if start >= 0 and len(data) - start < SEAL_SIZE:
+        raise FileFormatError(f"{path} is cut short: its last bytes are missing; use another copy")
+    if start >= 0 and seal(data[:start]) != data:
+        raise FileFormatError(f"{path} is damaged: its checksum does not match; use another copy")
 
 
 def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) -> None:
@@ -138,13 +178,13 @@ def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) 
     """
     kind = attributes.get("format")
     wanted = " or ".join(kinds)
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         found = f"it is a {kind} file" if isinstance(kind, str) else "it says nothing of vdprune"
         raise FileFormatError(f"{path} is not a {wanted} file: {found}")
     version = attributes.get("format_version")
     try:
         is_known = 1 <= int(version) <= kinds[kind]  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise FileFormatError(f"{path} is damaged: its format_version is {version!r}") from None
     if not is_known:
         raise FileFormatError(
@@ -168,7 +208,14 @@ def read_json_attribute(file: h5py.File, name: str) -> Any:
         KeyError: There is no such attribute.
         ValueError: It does not hold JSON.
     """
-    return json.loads(file.attrs[name])
+    return json.loads(read_attribute(file, name))
+
+
+def read_attribute(file: h5py.File, name: str) -> Any:
+    """Read an attribute; a KeyError names the one that is missing."""
+    if name not in file.attrs:
+        raise KeyError(f"it has no attribute {name}")
+    return file.attrs[name]
 
 
 def check_plausible_size(dataset: h5py.Dataset) -> None:
@@ -186,6 +233,25 @@ def check_plausible_size(dataset: h5py.Dataset) -> None:
             f"{dataset.name} claims shape {dataset.shape}, {dataset.nbytes} bytes, of which "
             f"{stored} are stored"
         )
+
+
+def read_array(group: h5py.Group, name: str) -> numpy.ndarray:
+    """Read an array of numbers, its size checked first."""
+    item = group[name]
+    if not isinstance(item, h5py.Dataset) or item.shape is None or item.dtype.kind not in "bif":
+        raise ValueError(f"{name} is not an array of numbers")
+    check_plausible_size(item)
+    return numpy.asarray(item)
+
+
+def check_widths(kwargs: dict[str, Any], shapes: list[tuple[int, ...]]) -> None:
+    """Refuse arch_kwargs of a network far wider than the arrays in its file."""
+    shape, classes = tuple(kwargs["input_shape"]), kwargs.get("classes", 10)
+    if shape not in shapes:
+        raise ValueError(f"no array has the input_shape {shape}")
+    largest = max((n for shape in shapes for n in shape), default=0)
+    if classes > max(largest, 10) * 10:
+        raise ValueError(f"no array, as l3/W, has {classes} rows")
 
 
 def _why_unreadable(path: Path, error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""The `vdprune` command itself: help, version, what it imports, and the chain of its subcommands."""
+"""The `vdprune` command: help, version, what it imports, and the chain of its subcommands."""
 
 import json
 import os

@@ -131,6 +131,9 @@ def make_dataset(
     Raises:
         DatasetError: The arrays are not a classification task.
     """
+    for x, _ in (train, test):
+        if x.ndim == 0:
+            raise DatasetError(f"{name}: examples are a single {x.dtype}: expected numbers")
     where = f" ({source})" if source else ""
     return Dataset(
         name,
@@ -160,7 +163,10 @@ def _as_examples(name: str, x: numpy.ndarray) -> numpy.ndarray:
         )
     if x.ndim == 3:
         x = x[:, None]
-    return x if x.dtype == numpy.uint8 else x.astype(numpy.float32, copy=False)
+    if x.dtype == numpy.uint8:
+        return x
+    with numpy.errstate(over="ignore", invalid="ignore"):
+        return x.astype(numpy.float32, copy=False)
 
 
 def _as_labels(name: str, t: numpy.ndarray) -> numpy.ndarray:

@@ -52,9 +52,11 @@ def load_files(path: Path) -> Dataset:
 
 def _read_npz(path: Path) -> list[numpy.ndarray]:
     try:
-        with numpy.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as file:
             return _pick(path, file)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except DatasetError:
+        raise
+    except Exception as error:  # whatever a damaged zip file makes zipfile and NumPy raise
         raise DatasetError(f"{path} can't be read: {error}") from error
 
 
@@ -62,7 +64,9 @@ def _read_h5(path: Path) -> list[numpy.ndarray]:
     try:
         with h5py.File(path, "r") as file:
             return _pick(path, file)
-    except OSError as error:
+    except DatasetError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         raise DatasetError(f"{path} can't be read: {error}") from error
 
 

@@ -42,7 +42,10 @@ def parse_idx(data: bytes, name: str) -> numpy.ndarray:
             f"{name} has {len(data)} bytes, its header announces {expected} for shape "
             f"{tuple(shape)}: the file is cut short or damaged"
         )
-    array = numpy.frombuffer(data, dtype, offset=start).reshape(shape)
+    try:
+        array = numpy.frombuffer(data, dtype, offset=start).reshape(shape)
+    except ValueError as error:
+        raise DatasetError(f"{name} announces an impossible shape: {error}") from error
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vdprune.checkpoint import Checkpoint
-from vdprune.errors import ArgumentError
+from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.export.h5 import read_h5, write_h5
 from vdprune.export.layout import ENCODINGS
 from vdprune.export.npz import read_npz, write_npz
@@ -56,6 +56,9 @@ def load_weights(path: Path) -> Weights:
     Raises:
         FileFormatError: It is missing, damaged or something else.
     """
-    with path.open("rb") as file:
-        is_zip = file.read(2) == b"PK"
+    try:
+        with path.open("rb") as file:
+            is_zip = file.read(2) == b"PK"
+    except OSError as error:
+        raise FileFormatError(f"{path} can't be read: {error.strerror or error}") from error
     return read_npz(path) if is_zip else read_h5(path)

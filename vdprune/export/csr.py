@@ -44,6 +44,12 @@ def decode(members: dict[str, numpy.ndarray], shape: tuple[int, ...]) -> numpy.n
     """
     rows = shape[0]
     columns = int(numpy.prod(shape[1:]))
+    kinds = {"data": "f", "indices": "iu", "indptr": "iu"}
+    for name, kind in kinds.items():
+        if members[name].ndim != 1 or members[name].dtype.kind not in kind:
+            raise ValueError(
+                f"{name} is an array of {members[name].dtype} of shape {members[name].shape}"
+            )
     matrix = scipy.sparse.csr_matrix(
         tuple(members[name] for name in MEMBERS), shape=(rows, columns)
     )

@@ -9,9 +9,9 @@ import numpy
 
 from vdprune.export.layout import pack, unpack
 from vdprune.export.weights import FORMAT, FORMAT_VERSION, Weights
-from vdprune.storage import check_plausible_size, new_h5, open_h5, read_json_attribute
+from vdprune.storage import new_h5, open_h5, read_array, read_json_attribute
 
-# AnnData's marks, so that anndata.io.read_elem reads each part of the file and the whole of it
+# AnnData's marks: anndata.io.read_elem reads each part of the file, and of file["/"] the whole
 _DICT = {"encoding-type": "dict", "encoding-version": "0.1.0"}
 _ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}
 _SCALAR = {"encoding-type": "numeric-scalar", "encoding-version": "0.2.0"}
@@ -62,8 +62,7 @@ def read_h5(path: Path) -> Weights:
         header["arch_kwargs"] = read_json_attribute(file, "arch_kwargs")
 
         def read(name: str) -> numpy.ndarray:
-            check_plausible_size(file[name])
-            return numpy.asarray(file[name])
+            return read_array(file, name)
 
         return unpack(path, header, read)
 

@@ -44,6 +44,10 @@ def unpack(file: Path, header: dict[str, Any], read: Callable[[str], numpy.ndarr
         KeyError: An array is missing.
         ValueError: A weight is not encoded as the header says.
     """
+    if not isinstance(header.get("arch_kwargs", {}), dict):
+        raise FileFormatError(f"{file} is damaged: its arch_kwargs are {header['arch_kwargs']!r}")
+    if header.get("encoding", "csr") not in list(ENCODINGS):
+        raise FileFormatError(f"{file} is damaged: its encoding is {header['encoding']!r}")
     weight_shapes, other_shapes = expected_shapes(file, header)
     encoding = ENCODINGS[header["encoding"]]
     weights = {
@@ -56,6 +60,9 @@ def unpack(file: Path, header: dict[str, Any], read: Callable[[str], numpy.ndarr
             raise FileFormatError(
                 f"{file}: {path} has shape {others[path].shape}, {header['arch']} needs {shape}"
             )
+    for path, array in (*weights.items(), *others.items()):
+        if array.dtype.kind not in "bif":
+            raise FileFormatError(f"{file}: {path} is an array of {array.dtype}")
     return Weights(header, weights, others)
 
 

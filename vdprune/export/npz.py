@@ -4,7 +4,6 @@ import io
 import json
 import math
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy
@@ -12,7 +11,7 @@ import numpy
 from vdprune.errors import FileFormatError
 from vdprune.export.layout import pack, unpack
 from vdprune.export.weights import FORMAT, FORMAT_VERSION, Weights
-from vdprune.storage import check_header, write_atomically
+from vdprune.storage import SEAL_SIZE, check_header, check_seal, seal, write_atomically
 from vdprune.version import __version__
 
 
@@ -41,7 +40,9 @@ def write_npz(path: Path, weights: Weights, encoding: str) -> None:
             arrays[f"{name}/shape"] = numpy.array(attributes["shape"])
     buffer = io.BytesIO()
     numpy.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, buffer.getvalue())
+    with zipfile.ZipFile(buffer, "a") as file:
+        file.comment = bytes(SEAL_SIZE)  # the seal stands where a zip file has its comment
+    write_atomically(path, seal(buffer.getvalue()[:-SEAL_SIZE]))
 
 
 def read_npz(path: Path) -> Weights:
@@ -56,14 +57,19 @@ def read_npz(path: Path) -> Weights:
     Raises:
         FileFormatError: It can't be read, or its arrays do not fit its header.
     """
+    check_seal(path)
     try:
         with zipfile.ZipFile(path) as file:
             if "header.npy" not in file.namelist():
                 raise FileFormatError(f"{path} is not a {FORMAT} file: it has no header")
             header = json.loads(str(_read_array(file, "header")))
+            if not isinstance(header, dict):
+                raise ValueError("its header is no header")
             check_header(path, header, {FORMAT: FORMAT_VERSION})
             return unpack(path, header, lambda name: _read_array(file, name))
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError) as error:
+    except FileFormatError:
+        raise
+    except Exception as error:  # whatever a damaged zip file makes zipfile raise
         raise FileFormatError(f"{path} is damaged: {error}") from error
 
 
@@ -75,6 +81,8 @@ def _read_array(file: zipfile.ZipFile, name: str) -> numpy.ndarray:
         if version != (1, 0):
             raise ValueError(f"{name} is an array file of version {version}")
         shape, _, dtype = numpy.lib.format.read_array_header_1_0(member)
+        if info.compress_size > Path(str(file.filename)).stat().st_size:
+            raise ValueError(f"{name} claims {info.compress_size} compressed bytes")
         claimed = math.prod(shape) * dtype.itemsize
         if claimed != info.file_size - member.tell() or info.file_size > 1100 * info.compress_size:
             raise ValueError(f"{name} claims {claimed} bytes, which its member does not hold")

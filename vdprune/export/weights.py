@@ -106,7 +106,13 @@ def expected_shapes(path: Path, header: dict[str, Any]) -> tuple[dict[str, Any],
     if missing:
         raise FileFormatError(f"{path} is damaged: its header has no {', '.join(missing)}")
     shape = header["arch_kwargs"].get("input_shape", [])
-    if list(header["input_shape"]) != shape or math.prod(shape) > path.stat().st_size * 1100:
+    size = path.stat().st_size
+    classes = header["arch_kwargs"].get("classes", 10)
+    if not isinstance(classes, int) or not 0 < classes <= size / 4:
+        raise FileFormatError(f"{path} is damaged: its network has {classes} classes")
+    if not isinstance(shape, list) or not isinstance(header["input_shape"], list):
+        raise FileFormatError(f"{path} is damaged: its input_shape is {shape}")
+    if list(header["input_shape"]) != shape or math.prod(shape) > size / 4:
         raise FileFormatError(
             f"{path} is damaged: its input_shape is {header['input_shape']} in one place and "
             f"{shape} in another"
