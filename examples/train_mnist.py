@@ -74,6 +74,10 @@ def main():
     )
     trainer = training.Trainer(updater, (args.epoch, "epoch"), out=args.out)
     trainer.extend(extensions.Evaluator(test_iter, L.Classifier(model), device=device))
+    steps = args.epoch * len(train) // args.batchsize
+    trainer.extend(
+        extensions.LinearShift("alpha", (1e-3, 0.0), (steps // 2, steps)), trigger=(1, "iteration")
+    )
     trainer.extend(extensions.snapshot(filename="snapshot_epoch_{.updater.epoch}"))
     trainer.extend(extensions.LogReport())
     columns = ["epoch", "main/loss", "main/class", "main/kl", "main/kl_coef", "main/accuracy"]

@@ -406,7 +406,7 @@ def test_an_array_of_which_nothing_is_there_is_refused(
 
 
 def test_the_limit_lies_above_what_gzip_can_do() -> None:
-    assert storage._MAX_GZIP_RATIO > 1032
+    assert storage.MAX_GZIP_RATIO > 1032
 
 
 def test_any_changed_byte_of_a_sealed_file_is_noticed(sample: Path) -> None:

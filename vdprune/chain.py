@@ -98,6 +98,31 @@ class VariationalDropoutChain(Chain):
         reporter.report(observation, self)
         return loss
 
+    def check_finite(self, loss: Any, x: Any, iteration: int) -> None:
+        """Make sure that a loss is a number.
+
+        Args:
+            loss: The loss, a number or an array of shape ().
+            x: The batch that it was computed of.
+            iteration: The training step, for the message.
+
+        Raises:
+            NonFiniteLossError: It is not; the message names the layer where it goes wrong.
+        """
+        if not self.device.xp.isfinite(loss):
+            place = self._find_parameter() or self._find_layer(x)
+            raise _error(f"the loss is {float(loss)}", iteration, place)
+
+    def check_parameters(self) -> None:
+        """Make sure that the last step has not ruined the network.
+
+        Raises:
+            NonFiniteLossError: A parameter holds numbers that are not finite.
+        """
+        place = self._find_parameter()
+        if place is not None:
+            raise _error("the network is ruined", self.iteration, place)
+
     def sparsity(self) -> NetworkSparsity:
         """Count the weights of the variational layers that survive their thresholds.
 
@@ -143,12 +168,7 @@ class VariationalDropoutChain(Chain):
         return sum(link.kl_divergence() for link in links) / self.num_train
 
     def _start_step(self, x: Any, loss: Variable, links: list[Any]) -> None:
-        xp = self.device.xp
-        if not xp.isfinite(loss.array):
-            raise NonFiniteLossError(
-                f"the loss is {float(loss.array)} at iteration {self.iteration + 1}: "
-                f"{self._blame(x)}; lower the learning rate, or raise the KL weight more slowly"
-            )
+        self.check_finite(loss.array, x, self.iteration + 1)
         if self.iteration % self.statistics_interval == 0 or not self._statistics:
             self._statistics = self._count_statistics(links)
         self.iteration += 1
@@ -164,21 +184,35 @@ class VariationalDropoutChain(Chain):
             "W/Wnz": sparsity.compression or float("inf"),
         }
 
-    def _blame(self, x: Any) -> str:
-        """Name the first place where a number is not finite."""
+    def _find_parameter(self) -> str | None:
+        """Name the first parameter that is not finite, if there is one."""
         xp = self.device.xp
         for name, param in self.namedparams():
             count = int((~xp.isfinite(param.array)).sum())
             if count:
                 layer, _, attribute = name.lstrip("/").rpartition("/")
-                return f"{count} of the {param.size} values of {attribute} of layer {layer} are not"
-        if not xp.isfinite(as_array(x)).all():
+                return (
+                    f"{count} of the {param.size} values of {attribute} of layer {layer} are not "
+                    "finite"
+                )
+        return None
+
+    def _find_layer(self, x: Any) -> str:
+        """Name the first place on a batch's way where a number is not finite."""
+        if not self.device.xp.isfinite(as_array(x)).all():
             return "the batch of inputs holds numbers that are not finite"
         with chainer.no_backprop_mode(), _FirstNonFinite(self) as hook:
             self(x)
         if hook.layer is not None:
             return f"the outputs of layer {hook.layer} are not finite, its weights are"
         return "each layer's output is finite, their cross entropy or KL divergence is not"
+
+
+def _error(what: str, iteration: int, place: str) -> NonFiniteLossError:
+    return NonFiniteLossError(
+        f"{what} at iteration {iteration}: {place}; lower the learning rate, or raise the KL weight "
+        "more slowly"
+    )
 
 
 class _FirstNonFinite(LinkHook):

@@ -6,7 +6,6 @@ needs; in a pruned one ``masks/``, one array of bool per variational layer.
 """
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,17 +16,10 @@ import numpy
 from chainer import get_device
 from chainer.serializers import DictionarySerializer, HDF5Deserializer, HDF5Serializer
 
-from vdprune.archs import build_arch
+from vdprune.archs import build_arch, check_arch_size
 from vdprune.chain import VariationalDropoutChain
 from vdprune.errors import ArgumentError, FileFormatError
-from vdprune.storage import (
-    check_plausible_size,
-    check_widths,
-    new_h5,
-    open_h5,
-    read_attribute,
-    read_json_attribute,
-)
+from vdprune.storage import named_datasets, new_h5, open_h5, read_attribute, read_json_attribute
 
 FORMAT = "vdprune-checkpoint"
 FORMAT_VERSION = 1
@@ -121,9 +113,9 @@ def load_checkpoint(
             not fit its arch, or it holds no run to go on with where ``load_training`` is given.
     """
     with open_h5(path, {FORMAT: FORMAT_VERSION}) as file:
-        file.visititems(lambda _, item: _check_item(item))
+        datasets = named_datasets(file)
         checkpoint = Checkpoint(
-            model=_load_model(path, file),
+            model=_load_model(path, file, datasets),
             arch=read_attribute(file, "arch"),
             arch_kwargs=read_json_attribute(file, "arch_kwargs"),
             recipe=read_json_attribute(file, "recipe"),
@@ -142,56 +134,32 @@ def load_checkpoint(
         return checkpoint
 
 
-def _load_model(path: Path, file: h5py.File) -> VariationalDropoutChain:
-    kwargs = read_json_attribute(file, "arch_kwargs")
-    stored_shape = tuple(int(n) for n in read_attribute(file, "input_shape"))
-    if (
-        tuple(kwargs["input_shape"]) != stored_shape
-        or math.prod(stored_shape) > file.id.get_filesize()
-    ):
-        raise FileFormatError(
-            f"{path} is damaged: its input_shape is {stored_shape} in one place and "
-            f"{kwargs['input_shape']} in another"
-        )
-    group = file["model"]
-    if not isinstance(group, h5py.Group):
-        raise ValueError("model is no group, so there is no l1/W")
-    check_widths(kwargs, [tuple(item.shape) for item in _datasets(group) if item.shape is not None])
+def _load_model(
+    path: Path, file: h5py.File, datasets: dict[str, h5py.Dataset]
+) -> VariationalDropoutChain:
+    arch, kwargs = read_attribute(file, "arch"), read_json_attribute(file, "arch_kwargs")
+    if list(read_attribute(file, "input_shape")) != kwargs["input_shape"]:
+        raise ValueError(f"its input_shape is {kwargs['input_shape']} in one place only")
+    check_arch_size(kwargs, [item.shape for item in datasets.values() if item.shape is not None])
     try:
-        model = build_arch(read_attribute(file, "arch"), **kwargs)
+        model = build_arch(arch, **kwargs)
         model.warm_up = 0
         model.to_variational_dropout(loga_threshold=float(read_attribute(file, "threshold")))
     except (ArgumentError, TypeError) as error:
         raise FileFormatError(f"{path} can't be made into a network: {error}") from error
-    for name, value in _named_arrays(model).items():
-        item = group.get(name)
-        if not isinstance(item, h5py.Dataset) or item.shape != value.shape:
-            found = getattr(item, "shape", "nothing")
+    expected = DictionarySerializer()
+    expected.save(model)
+    for name, value in sorted(expected.target.items()):
+        needed, found = numpy.asarray(value), datasets.get(f"model/{name}")
+        if found is None or found.shape != needed.shape:
             raise FileFormatError(
-                f"{path}: {name} has shape {found} in the file, {file.attrs['arch']} with "
-                f"{json.dumps(kwargs)} needs {value.shape}"
+                f"{path}: {name} has shape {'nothing' if found is None else found.shape} in the "
+                f"file, {arch} with {json.dumps(kwargs)} needs {needed.shape}"
             )
-        if item.dtype.kind != value.dtype.kind:
-            raise ValueError(f"{name} is an array of {item.dtype}, expected {value.dtype}")
-    HDF5Deserializer(group).load(model)
+        if found.dtype.kind != needed.dtype.kind:
+            raise ValueError(f"{name} is an array of {found.dtype}, expected {needed.dtype}")
+    HDF5Deserializer(file["model"]).load(model)
     return model
-
-
-def _datasets(group: h5py.Group) -> list[h5py.Dataset]:
-    found: list[h5py.Dataset] = []
-    group.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
-    return found
-
-
-def _named_arrays(model: Any) -> dict[str, Any]:
-    serializer = DictionarySerializer()
-    serializer.save(model)
-    return {name: numpy.asarray(value) for name, value in serializer.target.items()}
-
-
-def _check_item(item: Any) -> None:
-    if isinstance(item, h5py.Dataset):
-        check_plausible_size(item)
 
 
 def _write_history(group: h5py.Group, history: History) -> None:
@@ -200,15 +168,10 @@ def _write_history(group: h5py.Group, history: History) -> None:
 
 
 def _read_history(group: h5py.Group) -> History:
-    if not isinstance(group, h5py.Group):
-        raise ValueError("history is not a group")
-    columns: dict[str, list[float]] = {}
-
-    def read(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            columns[name] = [float(value) for value in item[...]]
-
-    group.visititems(read)
-    if len({len(values) for values in columns.values()}) > 1:
+    columns = {name: item[...].astype(float) for name, item in named_datasets(group).items()}
+    if len({values.shape for values in columns.values()}) > 1:
         raise FileFormatError(f"{group.file.filename} is damaged: history columns differ in length")
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [
+        dict(zip(columns, map(float, row), strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]

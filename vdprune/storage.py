@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy
 
 from vdprune.errors import FileFormatError, FileWriteError, VdpruneError
 from vdprune.version import __version__
 
 _SEAL = b"vdprune-sha256:"
 SEAL_SIZE = len(_SEAL) + 64
-_MAX_GZIP_RATIO = 1100  # DEFLATE can't do better than 1032
+MAX_GZIP_RATIO = 1100  # DEFLATE can't do better than 1032
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -90,7 +89,7 @@ def new_h5(path: Path, kind: str, version: int) -> Iterator[h5py.File]:
     Raises:
         FileWriteError: It can't be written; a file that was there is as it was.
     """
-    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
         file.attrs["format"] = kind
         file.attrs["format_version"] = version
         file.attrs["vdprune_version"] = __version__
@@ -212,10 +211,46 @@ def read_json_attribute(file: h5py.File, name: str) -> Any:
 
 
 def read_attribute(file: h5py.File, name: str) -> Any:
-    """Read an attribute; a KeyError names the one that is missing."""
+    """Read an attribute.
+
+    Args:
+        file: The open file.
+        name: The attribute.
+
+    Returns:
+        Its value.
+
+    Raises:
+        KeyError: There is no such attribute; h5py's own message does not name it.
+    """
     if name not in file.attrs:
         raise KeyError(f"it has no attribute {name}")
     return file.attrs[name]
+
+
+def named_datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
+    """List the arrays in a group and below, after a look at their sizes.
+
+    Args:
+        group: The group.
+
+    Returns:
+        Path and array.
+
+    Raises:
+        ValueError: It is no group, or an array claims more than what is stored of it can hold.
+    """
+    if not isinstance(group, h5py.Group):
+        raise ValueError(f"{getattr(group, 'name', 'something')} is not a group")
+    found: dict[str, h5py.Dataset] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            check_plausible_size(item)
+            found[name] = item
+
+    group.visititems(visit)
+    return found
 
 
 def check_plausible_size(dataset: h5py.Dataset) -> None:
@@ -228,30 +263,11 @@ def check_plausible_size(dataset: h5py.Dataset) -> None:
         ValueError: It claims too much.
     """
     stored = dataset.id.get_storage_size()
-    if dataset.shape is not None and dataset.nbytes > _MAX_GZIP_RATIO * stored + 1024:
+    if dataset.shape is not None and dataset.nbytes > MAX_GZIP_RATIO * stored + 1024:
         raise ValueError(
             f"{dataset.name} claims shape {dataset.shape}, {dataset.nbytes} bytes, of which "
             f"{stored} are stored"
         )
-
-
-def read_array(group: h5py.Group, name: str) -> numpy.ndarray:
-    """Read an array of numbers, its size checked first."""
-    item = group[name]
-    if not isinstance(item, h5py.Dataset) or item.shape is None or item.dtype.kind not in "bif":
-        raise ValueError(f"{name} is not an array of numbers")
-    check_plausible_size(item)
-    return numpy.asarray(item)
-
-
-def check_widths(kwargs: dict[str, Any], shapes: list[tuple[int, ...]]) -> None:
-    """Refuse arch_kwargs of a network far wider than the arrays in its file."""
-    shape, classes = tuple(kwargs["input_shape"]), kwargs.get("classes", 10)
-    if shape not in shapes:
-        raise ValueError(f"no array has the input_shape {shape}")
-    largest = max((n for shape in shapes for n in shape), default=0)
-    if classes > max(largest, 10) * 10:
-        raise ValueError(f"no array, as l3/W, has {classes} rows")
 
 
 def _why_unreadable(path: Path, error: OSError) -> str:

@@ -114,7 +114,7 @@ FAILURES = [
     ("eval checkpoint.h5 --dataset wide.npz", "(1, 8, 7)"),
     ("eval weights.h5 --dataset wide.npz", "(1, 8, 7)"),
     ("eval pruned.h5 --dataset nan_test.npz", "NaN"),
-    ("eval checkpoint.h5 --split validation", "train with --validation N"),
+    ("eval checkpoint.h5 --split validation", "if --validation N held some out"),
     # where nothing can be written
     ("train --dataset tiny.npz --out picture.png/new.h5", "picture.png/new.h5 can't be written"),
     ("train --dataset tiny.npz --out nowhere/new.h5", "nowhere/new.h5 can't be written"),

@@ -35,6 +35,25 @@ ARCHS = {
 }
 
 
+def check_arch_size(arch_kwargs: Any, shapes: list[tuple[int, ...]]) -> None:
+    """Refuse to build a network that is larger than the arrays of the file that describes it.
+
+    Args:
+        arch_kwargs: What `build_arch` is to be given, out of a file.
+        shapes: Shapes of the arrays in that file.
+
+    Raises:
+        ValueError: No array is as large as the inputs or the number of classes would have it.
+    """
+    if not isinstance(arch_kwargs, dict):
+        raise ValueError(f"its arch_kwargs are {arch_kwargs!r}")
+    input_shape, classes = arch_kwargs.get("input_shape"), arch_kwargs.get("classes")
+    if not isinstance(input_shape, list) or tuple(input_shape) not in shapes:
+        raise ValueError(f"its input_shape is {input_shape}, which is the shape of no array in it")
+    if classes not in {shape[0] for shape in shapes if shape}:
+        raise ValueError(f"it tells of {classes} classes, which is the length of no array in it")
+
+
 def build_arch(arch: str, **kwargs: Any) -> "VariationalDropoutChain":
     """Make a network with ordinary layers, every parameter initialised.
 

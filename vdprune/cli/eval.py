@@ -26,7 +26,7 @@ def eval_command(
     data_root: Path | None,
     split: str,
     gpu: int | None,
-    as_json: bool,
+    json: bool,
     quiet: bool,
 ) -> None:
     """Measure error and size of a network.
@@ -42,13 +42,16 @@ def eval_command(
 
     device = get_device(gpu)
     loaded = load_any(file)
-    data = load_dataset(dataset or loaded.dataset, data_root).hold_out(loaded.validation or 0)
+    data = load_dataset(dataset or loaded.dataset, data_root)
+    if split != "test":
+        data = data.hold_out(loaded.validation or 0)
     examples = getattr(data, split)
     if examples is None:
         raise ArgumentError(
-            f"{file} knows of no validation examples: train with --validation N to hold some out"
+            f"{file} knows of no validation examples: a checkpoint does, if --validation N held some "
+            "out of its training"
         )
-    if not quiet and not as_json:
+    if not quiet and not json:
         click.echo(f"evaluating on {examples.description}", err=True)
     loaded.model.to_device(device)
     evaluation = evaluate(loaded.model, examples)
@@ -61,4 +64,4 @@ def eval_command(
         loaded.sparsity,
         evaluation,
     )
-    print_result(result, as_json, examples.description)
+    print_result(result, json, examples.description)

@@ -4,30 +4,22 @@ from pathlib import Path
 
 import click
 
-from vdprune.cli.options import FILE, config_option, output_options
+from vdprune.cli.options import FILE, check_out, config_option, out_option, output_options
 
 
 @click.command("export")
 @click.argument("checkpoint", type=FILE, default=Path("pruned.h5"))
 @click.option(
     "--format",
-    "encoding",
     type=click.Choice(["csr", "dense"]),
     default="csr",
     show_default=True,
     help="csr: compressed sparse rows, zeros not stored; dense: arrays with their zeros.",
 )
-@click.option(
-    "--out",
-    type=FILE,
-    default=Path("weights.h5"),
-    show_default=True,
-    metavar="FILE",
-    help="A name that ends in .h5 or .npz.",
-)
+@out_option("weights.h5", "FILE", "Its ending, .h5 or .npz, says what it becomes.")
 @output_options
 @config_option
-def export_command(checkpoint: Path, encoding: str, out: Path, as_json: bool, quiet: bool) -> None:
+def export_command(checkpoint: Path, format: str, out: Path, json: bool, quiet: bool) -> None:
     """Write a pruned network to a small file that other programs open.
 
     CHECKPOINT is what `vdprune prune` wrote (pruned.h5 by default). An .h5 file with csr weights gives a
@@ -39,13 +31,14 @@ def export_command(checkpoint: Path, encoding: str, out: Path, as_json: bool, qu
     from vdprune.export import export_weights
 
     loaded = load_checkpoint(checkpoint)
+    check_out(out, checkpoint)
     if not loaded.pruned and not quiet:
         click.echo(
             f"{checkpoint} is not pruned: its weights are cut at the threshold that it was trained "
             f"with, log alpha {loaded.threshold:g}",
             err=True,
         )
-    weights = export_weights(loaded, out, encoding)
+    weights = export_weights(loaded, out, format)
     sparsity = weights.sparsity()
     size = out.stat().st_size
     dense = 4 * (
@@ -53,9 +46,9 @@ def export_command(checkpoint: Path, encoding: str, out: Path, as_json: bool, qu
         + sum(array.size for array in weights.others.values())
     )
     result = describe_file(out, "weights", loaded.arch, loaded.dataset, loaded.threshold, sparsity)
-    result.update({"format": encoding, "bytes": size, "dense_bytes": dense})
-    print_result(result, as_json)
-    if not as_json:
+    result.update({"format": format, "bytes": size, "dense_bytes": dense})
+    print_result(result, json)
+    if not json:
         click.echo(
             f"{out}: {size:,} bytes; the same arrays dense in float32: {dense:,} bytes "
             f"({dense / size:.1f} times as much)"

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from vdprune import checkpoint, export
-from vdprune.errors import FileFormatError
+from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.export.weights import FORMAT as WEIGHTS_FORMAT
 from vdprune.export.weights import FORMAT_VERSION as WEIGHTS_VERSION
 from vdprune.sparsity import NetworkSparsity
 from vdprune.storage import open_h5
+from vdprune.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def load_any(path: Path) -> LoadedFile:
             weights.sparsity(),
             None,
         )
-    loaded = checkpoint.load_checkpoint(path)
+    loaded = load_checkpoint(path)
     return LoadedFile(
         loaded.kind,
         loaded.model,
@@ -88,7 +89,12 @@ def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
             f"{path} is an exported weight file, which no longer knows its weights' noise: give the "
             "checkpoint that it was made from"
         )
-    return checkpoint.load_checkpoint(path)
+    loaded = checkpoint.load_checkpoint(path)
+    try:
+        Recipe.from_json(loaded.recipe)
+    except (ArgumentError, TypeError) as error:
+        raise FileFormatError(f"{path} is damaged: {error}") from error
+    return loaded
 
 
 def _format_of(path: Path) -> str:

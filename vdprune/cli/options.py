@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
+
+from vdprune.errors import ArgumentError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,9 +55,30 @@ def output_options(command: Command) -> Command:
     command = click.option(
         "--quiet", "-q", is_flag=True, help="Print the result alone, no progress or messages."
     )(command)
+    return click.option("--json", is_flag=True, help="Print the result as one JSON object.")(
+        command
+    )
+
+
+def out_option(default: str, metavar: str, text: str = "") -> Callable[[Command], Command]:
+    """--out."""
     return click.option(
-        "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
-    )(command)
+        "--out",
+        type=FILE,
+        default=Path(default),
+        show_default=True,
+        metavar=metavar,
+        help=f"The file to write.  {text}".strip(),
+    )
+
+
+def check_out(out: Path, source: Path) -> None:
+    """Refuse to write over what is read, and to begin what can't be written."""
+    if out.resolve() == source.resolve():
+        raise ArgumentError(f"{out} would be written over itself: give another file with --out")
+    from vdprune.storage import check_writable
+
+    check_writable(out)
 
 
 def config_option(command: Command) -> Command:
@@ -75,27 +98,51 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     """Make the options in a TOML file the command's defaults; what is typed wins."""
     if path is None:
         return
+
+    def refuse(text: str) -> NoReturn:
+        raise click.BadParameter(f"{path} {text}", ctx, param)
+
     try:
         config = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise click.BadParameter(f"{path} can't be read: {reason}", ctx, param) from error
-    command = str(ctx.info_name)
-    sections = set(ctx.parent.command.commands) if ctx.parent else set()  # type: ignore[attr-defined]
-    values = {key: value for key, value in config.items() if key not in sections}
-    values.update(config.get(command, {}))
-    names = {
-        option.removeprefix("--"): parameter.name
-        for parameter in ctx.command.params
-        for option in parameter.opts
-        if option.startswith("--")
-    }
-    for key in values:
-        if key.replace("_", "-") not in names or key == "config":
-            known = ", ".join(sorted(set(names) - {"config", "help"}))
-            raise click.BadParameter(
-                f"{path} sets {key!r}, which `{command}` has no option for; it knows {known}",
-                ctx,
-                param,
+        refuse(f"can't be read: {getattr(error, 'strerror', None) or error}")
+    group = ctx.parent.command if ctx.parent else None
+    commands = group.commands if isinstance(group, click.Group) else {}
+    section = config.pop(str(ctx.info_name), {})
+    if not isinstance(section, dict):
+        refuse(f"has a value in the place of the section [{ctx.info_name}]")
+    # What stands at the top is for the commands that have such an option.
+    anywhere = {name for command in commands.values() for name in _long_options(command)}
+    options = _long_options(ctx.command)
+    values = {}
+    for key, value in {**config, **section}.items():
+        name = key.replace("_", "-")
+        if name in options:
+            values[options[name].name] = _config_value(options[name], key, value, refuse)
+        elif key in section or (key not in commands and name not in anywhere):
+            refuse(
+                f"sets {key!r}, which `{ctx.info_name}` has no option for; it knows "
+                f"{', '.join(options)}"
             )
-    ctx.default_map = {names[key.replace("_", "-")]: value for key, value in values.items()}
+    ctx.default_map = values
+
+
+def _long_options(command: click.Command) -> dict[str, click.Option]:
+    return {
+        name.removeprefix("--"): parameter
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and parameter.name != "config"
+        for name in parameter.opts
+        if name.startswith("--")
+    }
+
+
+def _config_value(
+    option: click.Option, key: str, value: Any, refuse: Callable[[str], NoReturn]
+) -> Any:
+    """Take a value as if it had been typed, so that click checks and converts it."""
+    if isinstance(value, bool) is not option.is_flag or not isinstance(value, str | int | float):
+        refuse(
+            f"sets {key!r} to {value!r}, which is not {'true or false' if option.is_flag else 'a value'}"
+        )
+    return value if option.is_flag else str(value)

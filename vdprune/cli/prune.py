@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from vdprune.cli.options import FILE, config_option, output_options
+from vdprune.cli.options import FILE, check_out, config_option, out_option, output_options
 
 
 @click.command("prune")
@@ -22,7 +22,7 @@ from vdprune.cli.options import FILE, config_option, output_options
     metavar="SHARE",
     help="Cut this share of all weights instead, 0 to 1, the noisiest first.",
 )
-@click.option("--out", type=FILE, default=Path("pruned.h5"), show_default=True, metavar="FILE.h5")
+@out_option("pruned.h5", "FILE.h5")
 @output_options
 @config_option
 def prune_command(
@@ -30,7 +30,7 @@ def prune_command(
     threshold: float | None,
     target_sparsity: float | None,
     out: Path,
-    as_json: bool,
+    json: bool,
     quiet: bool,
 ) -> None:
     """Cut the weights that are nothing but noise.
@@ -47,6 +47,7 @@ def prune_command(
     from vdprune.cli.results import describe_file, print_result
 
     loaded = load_checkpoint(checkpoint)
+    check_out(out, checkpoint)
     if target_sparsity is not None:
         threshold = pruning.threshold_for_sparsity(loaded.model, target_sparsity)
     if threshold is None:
@@ -58,4 +59,4 @@ def prune_command(
     result = describe_file(
         out, pruned.kind, pruned.arch, pruned.dataset, pruned.threshold, pruned.model.sparsity()
     )
-    print_result(result, as_json)
+    print_result(result, json)

@@ -1,6 +1,7 @@
 """What a subcommand found out, as a table or as JSON."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def describe_file(
             "examples": evaluation.examples,
             "error": evaluation.error,
             "accuracy": 1 - evaluation.error / 100,
-            "loss": evaluation.loss,
+            "loss": evaluation.loss if math.isfinite(evaluation.loss) else None,
         }
     return {
         "file": str(path),
@@ -67,7 +68,8 @@ def print_result(result: dict[str, Any], as_json: bool, images: str = "") -> Non
         return
     click.echo(f"{result['file']}: {result['kind']}, {result['arch']}")
     if "error" in result:
-        click.echo(f"error {result['error']:.2f} %, loss {result['loss']:.4f} on {images}")
+        loss = "not finite" if result["loss"] is None else f"{result['loss']:.4f}"
+        click.echo(f"error {result['error']:.2f} %, loss {loss} on {images}")
     click.echo()
     click.echo(_layer_table(result))
     click.echo()

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vdprune.archs import ARCHS
-from vdprune.cli.options import FILE, config_option, dataset_options, gpu_option, output_options
+from vdprune.cli.options import (
+    config_option,
+    dataset_options,
+    gpu_option,
+    out_option,
+    output_options,
+)
 from vdprune.errors import ArgumentError
 from vdprune.training.recipe import RECIPES, Recipe
 
@@ -33,7 +39,6 @@ def recipe_option(name: str, kind: Any, text: str) -> Any:
 @dataset_options(default="mnist")
 @click.option(
     "--recipe",
-    "recipe_name",
     type=click.Choice(list(RECIPES)),
     help="What the options below start from: paper, or quick for a first look.  [default: paper]",
 )
@@ -53,9 +58,7 @@ def recipe_option(name: str, kind: Any, text: str) -> Any:
     "Training images to hold out; the epoch lines then report on them, not on the test images, and "
     "the best epoch is kept in checkpoint.best.h5.",
 )
-@click.option(
-    "--out", type=FILE, default=Path("checkpoint.h5"), show_default=True, metavar="FILE.h5"
-)
+@out_option("checkpoint.h5", "FILE.h5", "It is replaced after each epoch.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
 @gpu_option
@@ -65,12 +68,12 @@ def train_command(
     arch: str | None,
     dataset: str | None,
     data_root: Path | None,
-    recipe_name: str | None,
+    recipe: str | None,
     out: Path,
     resume: bool,
     overwrite: bool,
     gpu: int | None,
-    as_json: bool,
+    json: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -86,7 +89,7 @@ def train_command(
     if resume and overwrite:
         raise click.UsageError("give --resume or --overwrite, not both")
     device = get_device(gpu)
-    given = {"arch": arch, "dataset": dataset, "recipe_name": recipe_name, **options}
+    given = {"arch": arch, "dataset": dataset, "recipe": recipe, **options}
     with _watching_signals() as received:
         progress = Progress(quiet, lambda: bool(received))
         if resume:
@@ -106,7 +109,7 @@ def train_command(
             sys.exit(128 + received[0])
         finally:
             progress.end()
-    _print_result(run, as_json)
+    _print_result(run, json)
     if not quiet:
         _warn_of_collapse(run)
 
@@ -121,18 +124,21 @@ def _start(
 ) -> "TrainingRun":
     from vdprune.datasets import load_dataset
     from vdprune.storage import check_writable
-    from vdprune.training.trainer import TrainingRun, start_checkpoint
+    from vdprune.training.trainer import TrainingRun, best_path, start_checkpoint
 
-    if out.exists() and not overwrite:
-        raise ArgumentError(
-            f"{out} exists: go on with its run with --resume, replace it with --overwrite, or give "
-            "another file with --out"
-        )
     check_writable(out)
-    recipe = RECIPES[given["recipe_name"] or PAPER.name].with_options(**_recipe_fields(given))
+    for path in (out, best_path(out)):
+        if path.exists() and not overwrite:
+            raise ArgumentError(
+                f"{path} exists: go on with its run with --resume, replace it with --overwrite, or "
+                "give another file with --out"
+            )
+    recipe = RECIPES[given["recipe"] or PAPER.name].with_options(**_recipe_fields(given))
     data = load_dataset(given["dataset"] or "mnist", data_root).hold_out(recipe.validation)
     checkpoint = start_checkpoint(recipe, given["arch"] or "lenet300", data)
-    return TrainingRun(checkpoint, data, out, device, progress.callbacks)
+    run = TrainingRun(checkpoint, data, out, device, progress.callbacks)
+    best_path(out).unlink(missing_ok=True)  # of the run that is replaced
+    return run
 
 
 def _resume(
@@ -151,20 +157,20 @@ def _resume(
 
 def _recipe_fields(given: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: value
-        for name, value in given.items()
-        if name not in ("arch", "dataset", "recipe_name")
+        name: value for name, value in given.items() if name not in ("arch", "dataset", "recipe")
     }
 
 
 def _check_same_run(out: Path, checkpoint: "Checkpoint", given: dict[str, Any]) -> None:
     """Refuse options that say something else than the run that is to be resumed."""
+    from vdprune.datasets import KNOWN_NAMES
+
     dataset = given["dataset"]
-    if dataset is not None and Path(dataset).exists():
+    if dataset is not None and dataset not in KNOWN_NAMES:
         dataset = str(Path(dataset).resolve())
     wanted = {
         **_recipe_fields(given),
-        "recipe": given["recipe_name"],
+        "recipe": given["recipe"],
         "arch": given["arch"],
         "dataset": dataset,
     }

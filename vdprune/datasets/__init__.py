@@ -8,7 +8,9 @@ from vdprune.datasets.files import load_files
 from vdprune.datasets.shipped import load_mnist
 from vdprune.errors import ArgumentError
 
-__all__ = ["Dataset", "Split", "load_dataset", "make_dataset"]
+__all__ = ["KNOWN_NAMES", "Dataset", "Split", "load_dataset", "make_dataset"]
+
+KNOWN_NAMES = ("mnist", "cifar10", "cifar100")
 
 
 def load_dataset(name: str, data_root: str | Path | None = None) -> Dataset:

@@ -1,5 +1,6 @@
 """A data set for classification, checked when it is made."""
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import numpy
@@ -22,6 +23,13 @@ class Split:
     description: str
     x: numpy.ndarray
     t: numpy.ndarray
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the examples and labels, in hexadecimal."""
+        digest = hashlib.sha256(repr((self.x.shape, self.x.dtype.str)).encode())
+        digest.update(numpy.ascontiguousarray(self.x).data)
+        digest.update(numpy.ascontiguousarray(self.t).data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy
 
 from vdprune.export.layout import pack, unpack
 from vdprune.export.weights import FORMAT, FORMAT_VERSION, Weights
-from vdprune.storage import new_h5, open_h5, read_array, read_json_attribute
+from vdprune.storage import named_datasets, new_h5, open_h5, read_json_attribute
 
 # AnnData's marks: anndata.io.read_elem reads each part of the file, and of file["/"] the whole
 _DICT = {"encoding-type": "dict", "encoding-version": "0.1.0"}
@@ -61,10 +61,9 @@ def read_h5(path: Path) -> Weights:
         }
         header["arch_kwargs"] = read_json_attribute(file, "arch_kwargs")
 
-        def read(name: str) -> numpy.ndarray:
-            return read_array(file, name)
-
-        return unpack(path, header, read)
+        datasets = named_datasets(file)
+        shapes = [item.shape for item in datasets.values() if item.shape is not None]
+        return unpack(path, header, shapes, lambda name: numpy.asarray(datasets[name]))
 
 
 def _write_array(file: h5py.File, name: str, array: numpy.ndarray) -> None:

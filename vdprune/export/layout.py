@@ -28,12 +28,18 @@ def pack(weights: Weights, encoding: str) -> Iterator[tuple[str, dict, dict[str,
         yield path, attributes, {_join(path, name): array for name, array in members.items()}
 
 
-def unpack(file: Path, header: dict[str, Any], read: Callable[[str], numpy.ndarray]) -> Weights:
+def unpack(
+    file: Path,
+    header: dict[str, Any],
+    shapes: list[tuple[int, ...]],
+    read: Callable[[str], numpy.ndarray],
+) -> Weights:
     """Put a network's arrays together again.
 
     Args:
         file: The file, for the messages.
         header: Its header.
+        shapes: Shapes of all arrays in the file.
         read: Returns the array of a path.
 
     Returns:
@@ -41,14 +47,12 @@ def unpack(file: Path, header: dict[str, Any], read: Callable[[str], numpy.ndarr
 
     Raises:
         FileFormatError: The header describes no network, or an array does not fit it.
-        KeyError: An array is missing.
-        ValueError: A weight is not encoded as the header says.
+        KeyError: An array, or a part of the header, is missing.
+        ValueError: An array is not what the header says.
     """
-    if not isinstance(header.get("arch_kwargs", {}), dict):
-        raise FileFormatError(f"{file} is damaged: its arch_kwargs are {header['arch_kwargs']!r}")
-    if header.get("encoding", "csr") not in list(ENCODINGS):
-        raise FileFormatError(f"{file} is damaged: its encoding is {header['encoding']!r}")
-    weight_shapes, other_shapes = expected_shapes(file, header)
+    weight_shapes, other_shapes = expected_shapes(file, header, shapes)
+    if header["encoding"] not in list(ENCODINGS):
+        raise ValueError(f"its encoding is {header['encoding']!r}")
     encoding = ENCODINGS[header["encoding"]]
     weights = {
         path: encoding.decode({name: read(_join(path, name)) for name in encoding.MEMBERS}, shape)
@@ -62,7 +66,7 @@ def unpack(file: Path, header: dict[str, Any], read: Callable[[str], numpy.ndarr
             )
     for path, array in (*weights.items(), *others.items()):
         if array.dtype.kind not in "bif":
-            raise FileFormatError(f"{file}: {path} is an array of {array.dtype}")
+            raise ValueError(f"{path} is an array of {array.dtype}")
     return Weights(header, weights, others)
 
 

@@ -11,7 +11,14 @@ import numpy
 from vdprune.errors import FileFormatError
 from vdprune.export.layout import pack, unpack
 from vdprune.export.weights import FORMAT, FORMAT_VERSION, Weights
-from vdprune.storage import SEAL_SIZE, check_header, check_seal, seal, write_atomically
+from vdprune.storage import (
+    MAX_GZIP_RATIO,
+    SEAL_SIZE,
+    check_header,
+    check_seal,
+    seal,
+    write_atomically,
+)
 from vdprune.version import __version__
 
 
@@ -66,7 +73,8 @@ def read_npz(path: Path) -> Weights:
             if not isinstance(header, dict):
                 raise ValueError("its header is no header")
             check_header(path, header, {FORMAT: FORMAT_VERSION})
-            return unpack(path, header, lambda name: _read_array(file, name))
+            shapes = [_read_shape(file, name) for name in file.namelist()]
+            return unpack(path, header, shapes, lambda name: _read_array(file, name))
     except FileFormatError:
         raise
     except Exception as error:  # whatever a damaged zip file makes zipfile raise
@@ -74,17 +82,21 @@ def read_npz(path: Path) -> Weights:
 
 
 def _read_array(file: zipfile.ZipFile, name: str) -> numpy.ndarray:
-    """Read an array, its size checked against its member's before it is allocated."""
-    info = file.getinfo(f"{name}.npy")
-    with file.open(info) as member:
-        version = numpy.lib.format.read_magic(member)
-        if version != (1, 0):
-            raise ValueError(f"{name} is an array file of version {version}")
-        shape, _, dtype = numpy.lib.format.read_array_header_1_0(member)
-        if info.compress_size > Path(str(file.filename)).stat().st_size:
-            raise ValueError(f"{name} claims {info.compress_size} compressed bytes")
-        claimed = math.prod(shape) * dtype.itemsize
-        if claimed != info.file_size - member.tell() or info.file_size > 1100 * info.compress_size:
-            raise ValueError(f"{name} claims {claimed} bytes, which its member does not hold")
-    with file.open(info) as member:
+    _read_shape(file, f"{name}.npy")
+    with file.open(f"{name}.npy") as member:
         return numpy.lib.format.read_array(member, allow_pickle=False)
+
+
+def _read_shape(file: zipfile.ZipFile, member: str) -> tuple[int, ...]:
+    """Read an array's shape, and check its size against what is stored of it."""
+    info = file.getinfo(member)
+    with file.open(info) as stream:
+        version = numpy.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"{member} is an array file of version {version}")
+        shape, _, dtype = numpy.lib.format.read_array_header_1_0(stream)
+        claimed = math.prod(shape) * dtype.itemsize
+        stored = min(info.compress_size, Path(str(file.filename)).stat().st_size)
+        if claimed != info.file_size - stream.tell() or info.file_size > MAX_GZIP_RATIO * stored:
+            raise ValueError(f"{member} claims {claimed} bytes, which are not stored")
+    return tuple(shape)

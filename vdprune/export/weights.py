@@ -1,6 +1,5 @@
 """What every weight file holds, whatever its format: a pruned network's arrays and its origin."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from chainer import Chain, get_device
 from chainer.links import Convolution2D, Linear
 from chainer.serializers import DictionarySerializer, NpzDeserializer
 
-from vdprune.archs import build_arch
+from vdprune.archs import build_arch, check_arch_size
 from vdprune.checkpoint import Checkpoint
 from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.sparsity import NetworkSparsity, measure_sparsity
@@ -72,7 +71,10 @@ def collect_weights(checkpoint: Checkpoint) -> Weights:
     cpu = get_device("@numpy")
     serializer = DictionarySerializer()
     serializer.save(checkpoint.model)
-    arrays = {path: numpy.asarray(cpu.send(value)) for path, value in serializer.target.items()}
+    # sorted, because Chainer walks through a set: the same network makes the same bytes
+    arrays = {
+        path: numpy.asarray(cpu.send(value)) for path, value in sorted(serializer.target.items())
+    }
     weights = {}
     for name, link in checkpoint.model.named_variational_links():
         weights[f"{name}/W"] = cpu.send(link.masked_W().array)
@@ -89,49 +91,44 @@ def collect_weights(checkpoint: Checkpoint) -> Weights:
     return Weights(header, weights, arrays)
 
 
-def expected_shapes(path: Path, header: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def expected_shapes(
+    path: Path, header: dict[str, Any], shapes: list[tuple[int, ...]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Tell what arrays a network of this header has, before any of them is read.
 
     Args:
         path: The file, for the messages.
         header: Its header.
+        shapes: Shapes of the arrays in the file.
 
     Returns:
         Shapes of the weights and of the other arrays, by path.
 
     Raises:
-        FileFormatError: The header is incomplete, or describes no network.
+        FileFormatError: The header describes no network.
+        KeyError: The header is incomplete.
+        ValueError: It does not fit the arrays.
     """
     missing = [name for name in _HEADER_FIELDS if name not in header]
     if missing:
-        raise FileFormatError(f"{path} is damaged: its header has no {', '.join(missing)}")
-    shape = header["arch_kwargs"].get("input_shape", [])
-    size = path.stat().st_size
-    classes = header["arch_kwargs"].get("classes", 10)
-    if not isinstance(classes, int) or not 0 < classes <= size / 4:
-        raise FileFormatError(f"{path} is damaged: its network has {classes} classes")
-    if not isinstance(shape, list) or not isinstance(header["input_shape"], list):
-        raise FileFormatError(f"{path} is damaged: its input_shape is {shape}")
-    if list(header["input_shape"]) != shape or math.prod(shape) > size / 4:
-        raise FileFormatError(
-            f"{path} is damaged: its input_shape is {header['input_shape']} in one place and "
-            f"{shape} in another"
-        )
+        raise KeyError(f"its header has no {', '.join(missing)}")
+    check_arch_size(header["arch_kwargs"], shapes)
+    if header["input_shape"] != header["arch_kwargs"]["input_shape"]:
+        raise ValueError(f"its input_shape is {header['input_shape']} in one place only")
     try:
         model = build_arch(header["arch"], **header["arch_kwargs"])
     except (ArgumentError, TypeError) as error:
         raise FileFormatError(f"{path} can't be made into a network: {error}") from error
     serializer = DictionarySerializer()
     serializer.save(model)
-    shapes = {name: numpy.shape(value) for name, value in serializer.target.items()}
     weights = {
         f"{name.lstrip('/')}/W": link.W.shape
         for name, link in model.namedlinks()
         if isinstance(link, Linear | Convolution2D)
     }
     others = {
-        name: value
-        for name, value in shapes.items()
+        name: numpy.shape(value)
+        for name, value in serializer.target.items()
         if name not in weights and name not in _TRAINING_STATE
     }
     return weights, others

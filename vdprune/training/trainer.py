@@ -99,6 +99,7 @@ class TrainingRun:
         self.recipe = Recipe.from_json(checkpoint.recipe)
         self._callbacks = callbacks
         train = dataset.train
+        self._fingerprint = train.fingerprint()
         if self.recipe.batch_size > len(train.x):
             raise ArgumentError(
                 f"batch_size is {self.recipe.batch_size}, there are {len(train.x)} training "
@@ -141,11 +142,17 @@ class TrainingRun:
 
         Raises:
             FileFormatError: The checkpoint can't be used.
+            ArgumentError: The data are not those that the run began with.
         """
         runs = []
 
         def load_training(group: h5py.Group, checkpoint: Checkpoint) -> None:
             run = cls(checkpoint, dataset, path, device, callbacks)
+            if group.attrs["data_sha256"] != run._fingerprint:
+                raise ArgumentError(
+                    f"{dataset.train.description} are not the {group.attrs['examples']:,} that the "
+                    f"run in {path} began with: a run goes on with the data that it began with"
+                )
             run._updater.iteration = load_state(
                 group, run._optimizer, run._iterator, run._log.summary
             )
@@ -163,11 +170,6 @@ class TrainingRun:
     def is_finished(self) -> bool:
         """Whether all epochs are done."""
         return self._updater.epoch >= self.recipe.epochs
-
-    @property
-    def best_path(self) -> Path:
-        """The file of the best epoch, where there is a validation split."""
-        return self.out.with_name(f"{self.out.stem}.best{self.out.suffix}")
 
     def run(self) -> None:
         """Train to the end.
@@ -196,9 +198,11 @@ class TrainingRun:
             raise NonFiniteLossError(f"{error} ({kept})") from None
 
     def _describe_network(self) -> dict[str, float]:
+        model = self.checkpoint.model
         split = self.dataset.validation or self.dataset.test
-        evaluation = evaluate(self.checkpoint.model, split)
-        sparsity = self.checkpoint.model.sparsity()
+        evaluation = evaluate(model, split)
+        model.check_finite(evaluation.loss, model.device.send(split.x[:100]), model.iteration)
+        sparsity = model.sparsity()
         return {
             "error": evaluation.error,
             "eval_loss": evaluation.loss,
@@ -209,16 +213,32 @@ class TrainingRun:
 
     def _end_epoch(self, row: dict[str, float]) -> None:
         if self.dataset.validation is not None and _is_best(self.checkpoint.history):
-            save_checkpoint(self.best_path, self.checkpoint)
+            save_checkpoint(best_path(self.out), self.checkpoint)
         self._callbacks.on_epoch(row)
 
     def _save(self) -> None:
+        self.checkpoint.model.check_parameters()
+
         def save_training(group: h5py.Group) -> None:
+            group.attrs["examples"] = len(self.dataset.train.x)
+            group.attrs["data_sha256"] = self._fingerprint
             save_state(
                 group, self._optimizer, self._iterator, self._log.summary, self._updater.iteration
             )
 
         save_checkpoint(self.out, self.checkpoint, save_training)
+
+
+def best_path(out: Path) -> Path:
+    """Name the file that the best epoch is kept in, where there is a validation split.
+
+    Args:
+        out: The checkpoint file.
+
+    Returns:
+        ``checkpoint.best.h5`` beside ``checkpoint.h5``.
+    """
+    return out.with_name(f"{out.stem}.best{out.suffix}")
 
 
 def _is_best(history: list[dict[str, float]]) -> bool:
