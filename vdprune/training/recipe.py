@@ -133,5 +133,5 @@ class Recipe:
 
 RECIPES = {
     "paper": Recipe(),
-    "quick": Recipe(name="quick", epochs=10, learning_rate_hold=4.0, kl_start=1.0, kl_end=4.0),
+    "quick": Recipe(name="quick", epochs=6, learning_rate_hold=3.0, kl_start=1.0, kl_end=3.0),
 }
