@@ -4,10 +4,11 @@ from typing import Any
 
 import chainer
 import chainer.functions as F
-from chainer import Chain, LinkHook, Variable, as_array, reporter
+from chainer import Chain, Variable, as_array, reporter
 
 from vdprune import conversion
-from vdprune.errors import ArgumentError, NonFiniteLossError
+from vdprune.errors import ArgumentError
+from vdprune.finiteness import check_finite
 from vdprune.links.variational_dropout import sharing_log_alpha
 from vdprune.sparsity import NetworkSparsity, measure_sparsity
 
@@ -83,7 +84,7 @@ class VariationalDropoutChain(Chain):
             kl = self._kl_per_example(links)
             loss = class_loss if kl is None else class_loss + self.kl_coef * kl
             if is_training:
-                self._start_step(x, loss, links)
+                self._count_step(x, loss, links)
         observation = {
             "loss": loss.array,
             "class": class_loss.array,
@@ -97,31 +98,6 @@ class VariationalDropoutChain(Chain):
                 self.kl_coef = min(1.0, self.kl_coef + self.warm_up)
         reporter.report(observation, self)
         return loss
-
-    def check_finite(self, loss: Any, x: Any, iteration: int) -> None:
-        """Make sure that a loss is a number.
-
-        Args:
-            loss: The loss, a number or an array of shape ().
-            x: The batch that it was computed of.
-            iteration: The training step, for the message.
-
-        Raises:
-            NonFiniteLossError: It is not; the message names the layer where it goes wrong.
-        """
-        if not self.device.xp.isfinite(loss):
-            place = self._find_parameter() or self._find_layer(x)
-            raise _error(f"the loss is {float(loss)}", iteration, place)
-
-    def check_parameters(self) -> None:
-        """Make sure that the last step has not ruined the network.
-
-        Raises:
-            NonFiniteLossError: A parameter holds numbers that are not finite.
-        """
-        place = self._find_parameter()
-        if place is not None:
-            raise _error("the network is ruined", self.iteration, place)
 
     def sparsity(self) -> NetworkSparsity:
         """Count the weights of the variational layers that survive their thresholds.
@@ -167,8 +143,8 @@ class VariationalDropoutChain(Chain):
             )
         return sum(link.kl_divergence() for link in links) / self.num_train
 
-    def _start_step(self, x: Any, loss: Variable, links: list[Any]) -> None:
-        self.check_finite(loss.array, x, self.iteration + 1)
+    def _count_step(self, x: Any, loss: Variable, links: list[Any]) -> None:
+        check_finite(self, loss.array, x, self.iteration + 1)
         if self.iteration % self.statistics_interval == 0 or not self._statistics:
             self._statistics = self._count_statistics(links)
         self.iteration += 1
@@ -183,48 +159,3 @@ class VariationalDropoutChain(Chain):
             "sparsity": sparsity.sparsity,
             "W/Wnz": sparsity.compression or float("inf"),
         }
-
-    def _find_parameter(self) -> str | None:
-        """Name the first parameter that is not finite, if there is one."""
-        xp = self.device.xp
-        for name, param in self.namedparams():
-            count = int((~xp.isfinite(param.array)).sum())
-            if count:
-                layer, _, attribute = name.lstrip("/").rpartition("/")
-                return (
-                    f"{count} of the {param.size} values of {attribute} of layer {layer} are not "
-                    "finite"
-                )
-        return None
-
-    def _find_layer(self, x: Any) -> str:
-        """Name the first place on a batch's way where a number is not finite."""
-        if not self.device.xp.isfinite(as_array(x)).all():
-            return "the batch of inputs holds numbers that are not finite"
-        with chainer.no_backprop_mode(), _FirstNonFinite(self) as hook:
-            self(x)
-        if hook.layer is not None:
-            return f"the outputs of layer {hook.layer} are not finite, its weights are"
-        return "each layer's output is finite, their cross entropy or KL divergence is not"
-
-
-def _error(what: str, iteration: int, place: str) -> NonFiniteLossError:
-    return NonFiniteLossError(
-        f"{what} at iteration {iteration}: {place}; lower the learning rate, or raise the KL weight "
-        "more slowly"
-    )
-
-
-class _FirstNonFinite(LinkHook):
-    """Remembers the first link whose output is not finite."""
-
-    def __init__(self, chain: Chain) -> None:
-        self.layer: str | None = None
-        self._names = {id(link): name.lstrip("/") for name, link in chain.namedlinks(skipself=True)}
-
-    def forward_postprocess(self, args: Any) -> None:
-        name = self._names.get(id(args.link))
-        if self.layer is None and name is not None and isinstance(args.out, Variable):
-            xp = args.link.device.xp
-            if not xp.isfinite(args.out.array).all():
-                self.layer = name

@@ -19,7 +19,7 @@ from chainer.serializers import DictionarySerializer, HDF5Deserializer, HDF5Seri
 from vdprune.archs import build_arch, check_arch_size
 from vdprune.chain import VariationalDropoutChain
 from vdprune.errors import ArgumentError, FileFormatError
-from vdprune.storage import named_datasets, new_h5, open_h5, read_attribute, read_json_attribute
+from vdprune.hdf5 import named_datasets, new_h5, open_h5, read_attribute, read_json_attribute
 
 FORMAT = "vdprune-checkpoint"
 FORMAT_VERSION = 1

@@ -1,17 +1,13 @@
-"""Files that are written whole or not at all, and read with checks."""
+"""Files that are written whole or not at all, and known to be as they were written."""
 
 import contextlib
 import hashlib
-import json
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
-
-from vdprune.errors import FileFormatError, FileWriteError, VdpruneError
+from vdprune.errors import FileFormatError, FileWriteError
 from vdprune.version import __version__
 
 _SEAL = b"vdprune-sha256:"
@@ -70,64 +66,6 @@ def check_writable(path: Path) -> None:
         raise FileWriteError(
             f"{path} can't be written: {error.strerror or error}; choose another file"
         ) from error
-
-
-@contextlib.contextmanager
-def new_h5(path: Path, kind: str, version: int) -> Iterator[h5py.File]:
-    """Make an HDF5 file of ours, written atomically when the context ends without an error.
-
-    It is put together in memory, so that a full disk meets plain bytes and not the HDF5 library.
-
-    Args:
-        path: The file.
-        kind: Its ``format`` attribute.
-        version: Its ``format_version`` attribute.
-
-    Yields:
-        The open file.
-
-    Raises:
-        FileWriteError: It can't be written; a file that was there is as it was.
-    """
-    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
-        file.attrs["format"] = kind
-        file.attrs["format_version"] = version
-        file.attrs["vdprune_version"] = __version__
-        yield file
-        file.flush()
-        image = file.id.get_file_image()
-    write_atomically(path, seal(image))
-
-
-@contextlib.contextmanager
-def open_h5(path: Path, kinds: dict[str, int]) -> Iterator[h5py.File]:
-    """Open an HDF5 file of ours for reading.
-
-    Args:
-        path: The file.
-        kinds: The ``format`` attributes that will do, each with the newest version known.
-
-    Yields:
-        The open file.
-
-    Raises:
-        FileFormatError: It is missing, cut short, damaged, of another format or of a newer version.
-    """
-    if not path.is_file():
-        raise FileFormatError(f"there is no file {str(path)!r}")
-    check_seal(path)
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise FileFormatError(f"{path} {_why_unreadable(path, error)}") from error
-    with file:
-        try:
-            check_header(path, dict(file.attrs), kinds)
-            yield file
-        except VdpruneError:
-            raise
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            raise FileFormatError(f"{path} is damaged: {_first_line(error)}") from error
 
 
 def seal(data: bytes) -> bytes:
@@ -191,98 +129,6 @@ def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) 
             f"to {kinds[kind]}: install the vdprune that wrote it "
             f"({attributes.get('vdprune_version', 'unknown')}) or a newer one"
         )
-
-
-def read_json_attribute(file: h5py.File, name: str) -> Any:
-    """Read an attribute that holds JSON.
-
-    Args:
-        file: The open file.
-        name: The attribute.
-
-    Returns:
-        What it holds.
-
-    Raises:
-        KeyError: There is no such attribute.
-        ValueError: It does not hold JSON.
-    """
-    return json.loads(read_attribute(file, name))
-
-
-def read_attribute(file: h5py.File, name: str) -> Any:
-    """Read an attribute.
-
-    Args:
-        file: The open file.
-        name: The attribute.
-
-    Returns:
-        Its value.
-
-    Raises:
-        KeyError: There is no such attribute; h5py's own message does not name it.
-    """
-    if name not in file.attrs:
-        raise KeyError(f"it has no attribute {name}")
-    return file.attrs[name]
-
-
-def named_datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
-    """List the arrays in a group and below, after a look at their sizes.
-
-    Args:
-        group: The group.
-
-    Returns:
-        Path and array.
-
-    Raises:
-        ValueError: It is no group, or an array claims more than what is stored of it can hold.
-    """
-    if not isinstance(group, h5py.Group):
-        raise ValueError(f"{getattr(group, 'name', 'something')} is not a group")
-    found: dict[str, h5py.Dataset] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            check_plausible_size(item)
-            found[name] = item
-
-    group.visititems(visit)
-    return found
-
-
-def check_plausible_size(dataset: h5py.Dataset) -> None:
-    """Refuse an array that claims more than what is stored of it can hold.
-
-    Args:
-        dataset: The array.
-
-    Raises:
-        ValueError: It claims too much.
-    """
-    stored = dataset.id.get_storage_size()
-    if dataset.shape is not None and dataset.nbytes > MAX_GZIP_RATIO * stored + 1024:
-        raise ValueError(
-            f"{dataset.name} claims shape {dataset.shape}, {dataset.nbytes} bytes, of which "
-            f"{stored} are stored"
-        )
-
-
-def _why_unreadable(path: Path, error: OSError) -> str:
-    if not os.access(path, os.R_OK):
-        return "can't be read: permission denied"
-    if "truncated" in str(error):
-        return "is cut short: it has fewer bytes than its header announces; use another copy"
-    if h5py.is_hdf5(path):
-        return f"is damaged: {_first_line(error)}"
-    return "is not an HDF5 file"
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _mode_of(path: Path) -> int:

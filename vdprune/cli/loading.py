@@ -8,8 +8,8 @@ from vdprune import checkpoint, export
 from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.export.weights import FORMAT as WEIGHTS_FORMAT
 from vdprune.export.weights import FORMAT_VERSION as WEIGHTS_VERSION
+from vdprune.hdf5 import open_h5
 from vdprune.sparsity import NetworkSparsity
-from vdprune.storage import open_h5
 from vdprune.training.recipe import Recipe
 
 

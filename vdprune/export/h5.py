@@ -9,7 +9,7 @@ import numpy
 
 from vdprune.export.layout import pack, unpack
 from vdprune.export.weights import FORMAT, FORMAT_VERSION, Weights
-from vdprune.storage import named_datasets, new_h5, open_h5, read_json_attribute
+from vdprune.hdf5 import named_datasets, new_h5, open_h5, read_json_attribute
 
 # AnnData's marks: anndata.io.read_elem reads each part of the file, and of file["/"] the whole
 _DICT = {"encoding-type": "dict", "encoding-version": "0.1.0"}

@@ -19,6 +19,7 @@ from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdprune.datasets import Dataset
 from vdprune.errors import ArgumentError, NonFiniteLossError
 from vdprune.evaluation import evaluate
+from vdprune.finiteness import check_finite, check_parameters
 from vdprune.storage import check_writable
 from vdprune.training.extensions import Checkpoints, EpochLog, Schedules, on_each_step
 from vdprune.training.recipe import Recipe
@@ -201,7 +202,7 @@ class TrainingRun:
         model = self.checkpoint.model
         split = self.dataset.validation or self.dataset.test
         evaluation = evaluate(model, split)
-        model.check_finite(evaluation.loss, model.device.send(split.x[:100]), model.iteration)
+        check_finite(model, evaluation.loss, model.device.send(split.x[:100]), model.iteration)
         sparsity = model.sparsity()
         return {
             "error": evaluation.error,
@@ -217,7 +218,8 @@ class TrainingRun:
         self._callbacks.on_epoch(row)
 
     def _save(self) -> None:
-        self.checkpoint.model.check_parameters()
+        model = self.checkpoint.model
+        check_parameters(model, model.iteration)
 
         def save_training(group: h5py.Group) -> None:
             group.attrs["examples"] = len(self.dataset.train.x)

@@ -1,0 +1,86 @@
+"""Finding out where a network's numbers stopped being finite."""
+
+from typing import Any
+
+import chainer
+from chainer import Chain, LinkHook, Variable, as_array
+
+from vdprune.errors import NonFiniteLossError
+
+
+def check_finite(chain: Chain, loss: Any, x: Any, iteration: int) -> None:
+    """Make sure that a loss is a number.
+
+    Args:
+        chain: The network.
+        loss: Its loss, a number or an array of shape ().
+        x: The batch that the loss was computed of.
+        iteration: The training step, for the message.
+
+    Raises:
+        NonFiniteLossError: It is not; the message names the layer where it goes wrong.
+    """
+    if not chain.device.xp.isfinite(loss):
+        place = _find_parameter(chain) or _find_layer(chain, x)
+        raise _error(f"the loss is {float(loss)}", iteration, place)
+
+
+def check_parameters(chain: Chain, iteration: int) -> None:
+    """Make sure that a training step has not ruined a network.
+
+    Args:
+        chain: The network.
+        iteration: The training step, for the message.
+
+    Raises:
+        NonFiniteLossError: A parameter holds numbers that are not finite.
+    """
+    place = _find_parameter(chain)
+    if place is not None:
+        raise _error("the network is ruined", iteration, place)
+
+
+def _find_parameter(chain: Chain) -> str | None:
+    """Name the first parameter that is not finite, if there is one."""
+    xp = chain.device.xp
+    for name, param in chain.namedparams():
+        count = int((~xp.isfinite(param.array)).sum())
+        if count:
+            layer, _, attribute = name.lstrip("/").rpartition("/")
+            return (
+                f"{count} of the {param.size} values of {attribute} of layer {layer} are not finite"
+            )
+    return None
+
+
+def _find_layer(chain: Chain, x: Any) -> str:
+    """Name the first place on a batch's way where a number is not finite."""
+    if not chain.device.xp.isfinite(as_array(x)).all():
+        return "the batch of inputs holds numbers that are not finite"
+    with chainer.no_backprop_mode(), _FirstNonFinite(chain) as hook:
+        chain(x)
+    if hook.layer is not None:
+        return f"the outputs of layer {hook.layer} are not finite, its weights are"
+    return "each layer's output is finite, their cross entropy or KL divergence is not"
+
+
+def _error(what: str, iteration: int, place: str) -> NonFiniteLossError:
+    return NonFiniteLossError(
+        f"{what} at iteration {iteration}: {place}; lower the learning rate, or raise the KL weight "
+        "more slowly"
+    )
+
+
+class _FirstNonFinite(LinkHook):
+    """Remembers the first link whose output is not finite."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.layer: str | None = None
+        self._names = {id(link): name.lstrip("/") for name, link in chain.namedlinks(skipself=True)}
+
+    def forward_postprocess(self, args: Any) -> None:
+        name = self._names.get(id(args.link))
+        if self.layer is None and name is not None and isinstance(args.out, Variable):
+            xp = args.link.device.xp
+            if not xp.isfinite(args.out.array).all():
+                self.layer = name
