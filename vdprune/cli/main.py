@@ -46,7 +46,7 @@ def main() -> None:
     """Run the command line; ends the process with its exit code."""
     try:
         code = cli.main(prog_name="vdprune", standalone_mode=False)
-        _flush_or_quit()
+        sys.stdout.flush()  # so that a closed pipe is noticed here
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -73,10 +73,6 @@ def main() -> None:
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text or type(error).__name__
-
-
-def _flush_or_quit() -> None:
-    sys.stdout.flush()
 
 
 def _quit_quietly() -> int:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from vdprune.training.recipe import Recipe
-
 if TYPE_CHECKING:
     from vdprune.training.trainer import Callbacks, TrainingRun
 
@@ -46,7 +44,7 @@ class Progress:
         split = data.validation or data.test
         steps = -(-len(data.train.x) // recipe.batch_size)
         click.echo(
-            f"{run.checkpoint.arch} on {data.train.description}; {Recipe.describe(recipe)}",
+            f"{run.checkpoint.arch} on {data.train.description}; {recipe.describe()}",
             err=True,
         )
         click.echo(f"error and loss are measured on {split.description}", err=True)

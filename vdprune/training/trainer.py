@@ -82,7 +82,7 @@ class TrainingRun:
 
     Raises:
         FileWriteError: ``out`` can't be written.
-        ArgumentError: A batch is larger than the data set.
+        ArgumentError: The network was made for other data, or a batch is larger than the data set.
     """
 
     def __init__(
@@ -100,21 +100,8 @@ class TrainingRun:
         self.recipe = Recipe.from_json(checkpoint.recipe)
         self._callbacks = callbacks
         train = dataset.train
+        _check_data(checkpoint, dataset, self.recipe.batch_size)
         self._fingerprint = train.fingerprint()
-        if self.recipe.batch_size > len(train.x):
-            raise ArgumentError(
-                f"batch_size is {self.recipe.batch_size}, there are {len(train.x)} training "
-                "examples: it must not be larger"
-            )
-        if [list(dataset.input_shape), dataset.classes] != [
-            checkpoint.arch_kwargs["input_shape"],
-            checkpoint.arch_kwargs["classes"],
-        ]:
-            raise ArgumentError(
-                f"{dataset.name} has examples of shape {dataset.input_shape} in {dataset.classes} "
-                f"classes, the network takes {checkpoint.input_shape} in "
-                f"{checkpoint.arch_kwargs['classes']}: give the data set that it was made for"
-            )
         model = checkpoint.model
         model.num_train = len(train.x)
         model.to_device(device)
@@ -241,6 +228,21 @@ def best_path(out: Path) -> Path:
         ``checkpoint.best.h5`` beside ``checkpoint.h5``.
     """
     return out.with_name(f"{out.stem}.best{out.suffix}")
+
+
+def _check_data(checkpoint: Checkpoint, dataset: Dataset, batch_size: int) -> None:
+    examples, kwargs = len(dataset.train.x), checkpoint.arch_kwargs
+    if batch_size > examples:
+        raise ArgumentError(
+            f"batch_size is {batch_size}, there are {examples} training examples: it must not be "
+            "larger"
+        )
+    if (list(dataset.input_shape), dataset.classes) != (kwargs["input_shape"], kwargs["classes"]):
+        raise ArgumentError(
+            f"{dataset.name} has examples of shape {dataset.input_shape} in {dataset.classes} "
+            f"classes, the network takes {checkpoint.input_shape} in {kwargs['classes']}: give the "
+            "data set that it was made for"
+        )
 
 
 def _is_best(history: list[dict[str, float]]) -> bool:
