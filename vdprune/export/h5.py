@@ -62,7 +62,10 @@ def read_h5(path: Path) -> Weights:
         header["arch_kwargs"] = read_json_attribute(file, "arch_kwargs")
 
         datasets = named_datasets(file)
-        shapes = [item.shape for item in datasets.values() if item.shape is not None]
+        empty = [name for name, item in datasets.items() if item.shape is None]
+        if empty:
+            raise ValueError(f"{empty[0]} holds no array")
+        shapes = [item.shape for item in datasets.values()]
         return unpack(path, header, shapes, lambda name: numpy.asarray(datasets[name]))
 
 
