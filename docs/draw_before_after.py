@@ -2,7 +2,7 @@
 
 The results were written by
 
-    python examples/train_mnist.py --dense --epoch 20 --out dense
+    python examples/train_mnist.py --dense --epoch 200 --out dense
         (its log is lenet300-dense-log.json)
     vdprune train --arch lenet300 --json > lenet300-paper-train.json
     vdprune prune && vdprune export --json > lenet300-paper-export.json

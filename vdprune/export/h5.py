@@ -60,7 +60,6 @@ def read_h5(path: Path) -> Weights:
             for name, value in file.attrs.items()
         }
         header["arch_kwargs"] = read_json_attribute(file, "arch_kwargs")
-
         datasets = named_datasets(file)
         empty = [name for name, item in datasets.items() if item.shape is None]
         if empty:
