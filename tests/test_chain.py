@@ -125,9 +125,11 @@ def test_evaluation_reports_no_statistics_and_changes_nothing() -> None:
     assert (model.kl_coef, model.iteration) == before
 
 
-def test_num_train_must_be_set() -> None:
-    with pytest.raises(ArgumentError, match=r"Net.num_train is None: .* model.num_train = len"):
-        Net().calc_loss(*batch())
+@pytest.mark.parametrize("num_train", [None, 0])
+def test_num_train_must_be_set(num_train: int | None) -> None:
+    message = rf"Net.num_train is {num_train}: .* model.num_train = len"
+    with pytest.raises(ArgumentError, match=message):
+        Net(num_train=num_train).calc_loss(*batch())
 
 
 def test_without_variational_layers_the_loss_is_the_cross_entropy() -> None:

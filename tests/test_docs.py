@@ -25,7 +25,7 @@ def test_python_in_the_readme_runs(trained: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr
-    assert "('predictor/0', 'predictor/1') ()" in result.stdout
+    assert "('body/0', 'body/1') ()" in result.stdout
 
 
 @pytest.mark.parametrize("name", cli.commands)

@@ -135,10 +135,10 @@ class VariationalDropoutChain(Chain):
     def _kl_per_example(self, links: list[Any]) -> Variable | None:
         if not links:
             return None
-        if self.num_train is None:
+        if not self.num_train:
             raise ArgumentError(
-                f"{type(self).__name__}.num_train is None: the KL divergence is divided by the "
-                "number of training examples, so set num_train to it, as in model.num_train = "
+                f"{type(self).__name__}.num_train is {self.num_train}: the KL divergence is divided by "
+                "the number of training examples, so set num_train to it, as in model.num_train = "
                 "len(train)"
             )
         return sum(link.kl_divergence() for link in links) / self.num_train

@@ -63,7 +63,7 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: Path,
+    path: str | Path,
     checkpoint: Checkpoint,
     save_training: Callable[[h5py.Group], None] | None = None,
 ) -> None:
@@ -77,7 +77,7 @@ def save_checkpoint(
     Raises:
         FileWriteError: It can't be written; a file that was there is as it was.
     """
-    with new_h5(path, FORMAT, FORMAT_VERSION) as file:
+    with new_h5(Path(path), FORMAT, FORMAT_VERSION) as file:
         file.attrs["kind"] = checkpoint.kind
         file.attrs["arch"] = checkpoint.arch
         file.attrs["arch_kwargs"] = json.dumps(checkpoint.arch_kwargs)
@@ -97,7 +97,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, load_training: Callable[[h5py.Group, Checkpoint], None] | None = None
+    path: str | Path, load_training: Callable[[h5py.Group, Checkpoint], None] | None = None
 ) -> Checkpoint:
     """Read a checkpoint.
 
@@ -112,6 +112,7 @@ def load_checkpoint(
         FileFormatError: It is missing, damaged, of another format or of a newer version, its arrays do
             not fit its arch, or it holds no run to go on with where ``load_training`` is given.
     """
+    path = Path(path)
     with open_h5(path, {FORMAT: FORMAT_VERSION}) as file:
         datasets = named_datasets(file)
         checkpoint = Checkpoint(

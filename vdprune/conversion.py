@@ -96,7 +96,7 @@ def to_cpu_sparse(chain: Link) -> None:
     Raises:
         ArgumentError: A link has no weights yet.
     """
-    chain.to_cpu()
+    chain.to_device("@numpy")
     for _, link in named_variational_links(chain):
         W = link.masked_W().array
         b = None if link.b is None else link.b.array

@@ -102,6 +102,25 @@ def check_seal(path: Path) -> None:
         raise FileFormatError(f"{path} is damaged: its checksum does not match; use another copy")
 
 
+def check_replaceable(path: Path) -> None:
+    """Make sure that a file that is about to be replaced is one of ours.
+
+    Args:
+        path: The file; it need not be there.
+
+    Raises:
+        FileWriteError: It was not written by vdprune.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - SEAL_SIZE))
+        if not file.read().startswith(_SEAL):
+            raise FileWriteError(
+                f"{path} exists and was not written by vdprune: choose another file, or remove it"
+            )
+
+
 def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) -> None:
     """Make sure that a file is ours and not newer than this version.
 

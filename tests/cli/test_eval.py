@@ -76,3 +76,15 @@ def test_weights_that_are_not_finite_are_no_bug(run: Run, tmp_path: Path, traine
     else:
         assert result.stderr == ""
         assert json.loads(result.stdout)["loss"] is None
+
+
+def test_data_on_another_scale_are_told_of(
+    run: Run, tmp_path: Path, trained: Path, tiny_npz: Path
+) -> None:
+    with numpy.load(tiny_npz) as data:
+        arrays = {**data, "x_test": data["x_test"] / 255.0, "x_train": data["x_train"] / 255.0}
+    numpy.savez(tmp_path / "floats.npz", **arrays)
+    assert "scale" not in run("eval", trained / "weights.h5").stderr
+    result = run("eval", trained / "weights.h5", "--dataset", "floats.npz")
+    assert result.returncode == 0
+    assert "the network multiplies its inputs by 0.003906" in result.stderr

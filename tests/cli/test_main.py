@@ -264,3 +264,15 @@ def test_closed_stdout_ends_without_a_traceback(trained: Path) -> None:
     os.close(writer)
     assert result.returncode != 0
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_closed_output_is_no_bug(trained: Path, closed: str) -> None:
+    result = subprocess.run(
+        ["sh", "-c", f"exec '{sys.executable}' -m vdprune eval weights.h5 {closed}>&-"],
+        cwd=trained,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0
+    assert "bug" not in result.stdout + result.stderr

@@ -30,7 +30,8 @@ def _usage_error(result: Any) -> str:
     """Return click's message of a usage error, with nothing else about it."""
     assert (result.returncode, result.stdout) == (2, "")
     assert "Traceback" not in result.stderr
-    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("vdprune: error: ")
     return line
 
 

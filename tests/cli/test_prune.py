@@ -72,3 +72,11 @@ def test_network_with_nothing_left_goes_down_the_chain(run: Run, trained: Path) 
         found = json.loads(result.stdout)
         assert (found["nonzero"], found["sparsity"], found["compression"]) == (0, 1.0, None)
     assert found["error"] == pytest.approx(100 * 2 / 3)
+
+
+def test_a_layer_without_weights_is_told_of(run: Run, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "nothing.h5"
+    checkpoint = trained / "checkpoint.h5"
+    result = run("prune", checkpoint, "--target-sparsity", "0.9999999", "--out", out)
+    assert result.returncode == 0
+    assert "no weight is left in l1, l2, l3: cut less" in result.stderr

@@ -1,5 +1,6 @@
 """Runs that are interrupted or killed, and go on as if they had not been."""
 
+import json
 import os
 import re
 import shutil
@@ -142,13 +143,31 @@ def test_killed_run_goes_on_to_the_same_end(
     _check_same_run(tmp_path / "checkpoint.h5", uninterrupted)
 
 
+def test_run_goes_on_with_data_that_have_moved(
+    run: Run, tmp_path: Path, tiny_npz: Path, uninterrupted: Path
+) -> None:
+    shutil.copy(tiny_npz, tmp_path / "before.npz")
+    with _training(tmp_path, "--dataset", "before.npz", *RECIPE) as process:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    (tmp_path / "before.npz").rename(tmp_path / "after.npz")
+    result = run("train", "--resume")
+    assert "give it with --dataset if it has moved" in result.stderr
+    result = run("train", "--resume", "--dataset", "after.npz", "--quiet")
+    assert result.returncode == 0, result.stderr
+    _check_same_run(tmp_path / "checkpoint.h5", uninterrupted)
+    assert json.loads(run("eval", "checkpoint.h5", "--json").stdout)["dataset"].endswith(
+        "after.npz"
+    )
+
+
 def test_finished_run_is_left_as_it_is(run: Run, tmp_path: Path, uninterrupted: Path) -> None:
     path = tmp_path / "checkpoint.h5"
     shutil.copy(uninterrupted, path)
     before = path.read_bytes()
     result = run("train", "--resume")
     assert result.returncode == 0
-    assert f"all {EPOCHS} epochs are done" in result.stderr
+    assert f"epoch {EPOCHS} is done" in result.stderr
     assert "measured on the 90 test examples" in result.stderr
     assert path.read_bytes() == before
     evaluated = run("eval", "checkpoint.h5", "--quiet")

@@ -59,6 +59,7 @@ def folder(trained: Path, tiny_npz: Path, tmp_path_factory: pytest.TempPathFacto
     _edit(checkpoint, folder / "unknown_arch.h5", arch="lenet9")
     _edit(checkpoint, folder / "other_arch.h5", arch="lenet5")
     _edit(checkpoint, folder / "no_recipe.h5", recipe={})
+    _edit(checkpoint, folder / "moved.h5", dataset=str(folder / "moved.npz"))
 
     arrays = make_tiny_arrays()
     x, y = arrays["x_train"], arrays["y_train"]
@@ -91,7 +92,9 @@ def _contents(folder: Path) -> dict[str, bytes]:
 FAILURES = [
     # a file that is not there, or is not what it should be
     ("prune nothing.h5", "there is no file 'nothing.h5'"),
-    ("eval .", "'.'"),
+    ("eval .", "'.' is a folder"),
+    ("prune tiny.npz", "tiny.npz is not a vdprune-weights file"),
+    ("eval moved.h5", "moved.h5 names that data set; give it with --dataset"),
     ("prune cut.h5", "cut.h5 is cut short"),
     ("prune empty.h5", "empty.h5 is not an HDF5 file"),
     ("eval other.h5", "other.h5 is not a vdprune-checkpoint"),
@@ -118,9 +121,14 @@ FAILURES = [
     # where nothing can be written
     ("train --dataset tiny.npz --out picture.png/new.h5", "picture.png/new.h5 can't be written"),
     ("train --dataset tiny.npz --out nowhere/new.h5", "nowhere/new.h5 can't be written"),
-    ("train --dataset tiny.npz --overwrite --out .", "can't be written"),
+    ("train --dataset tiny.npz --overwrite --out nowhere/new.h5", "can't be written"),
+    ("train --dataset tiny.npz --out new.npz", "new.npz ends in .npz: a checkpoint ends in .h5"),
+    ("train --dataset tiny.npz --overwrite --out other.h5", "was not written by vdprune"),
+    ("train --resume --dataset fewer.npz", "are not the 300"),
     ("prune --out picture.png/new.h5", "picture.png/new.h5 can't be written"),
-    ("prune --out .", "can't be written"),
+    ("prune --out new.txt", "new.txt ends in .txt: a checkpoint ends in .h5"),
+    ("prune --out other.h5", "other.h5 exists and was not written by vdprune"),
+    ("export --out tiny.npz", "tiny.npz exists and was not written by vdprune"),
     ("export --out picture.png/new.h5", "picture.png/new.h5 can't be written"),
     ("export --out nowhere/new.npz", "nowhere/new.npz can't be written"),
     ("export --out weights.txt", "ends in .txt"),
@@ -134,7 +142,7 @@ FAILURES = [
     ("train --dataset tiny.npz --out new.h5 --validation -1", "validation is -1"),
     ("train --dataset tiny.npz --out new.h5 --validation 300", "300 validation examples"),
     # a run that goes on
-    ("train --resume --out nothing.h5", "there is no file 'nothing.h5'"),
+    ("train --resume --out nothing.h5", "there is no run in 'nothing.h5'"),
     ("train --resume --out pruned.h5", "only what `vdprune train` wrote can be resumed"),
     ("train --resume --arch lenet5", "with arch lenet300, not lenet5"),
     ("train --resume --epochs 11", "with epochs 10, not 11"),
@@ -176,12 +184,10 @@ def test_wrong_usage_is_explained(folder: Path, arguments: str, expected: str) -
     before = _contents(folder)
     result = run_vdprune(*arguments.split(), cwd=folder)
     assert (result.returncode, result.stdout) == (2, "")
-    usage, hint, empty, error = result.stderr.splitlines()
-    assert usage.startswith("Usage: vdprune ")
-    assert hint.startswith("Try ")
-    assert empty == ""
-    assert error.startswith("Error: ")
-    assert expected in error
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("vdprune: error: ")
+    assert line.endswith(f"(`vdprune {arguments.split()[0]} -h` shows how it is used)")
+    assert expected in line
     assert _contents(folder) == before
 
 
@@ -220,7 +226,7 @@ def test_full_disk_leaves_the_old_file(
 ) -> None:
     for name in ("checkpoint.h5", "pruned.h5", "weights.h5", "tiny.npz"):
         shutil.copy(folder / name, tmp_path)
-    (tmp_path / "weights.npz").write_bytes(b"an older file")
+    run_vdprune("export", "--out", "weights.npz", cwd=tmp_path)
     before = _contents(tmp_path)
     result = subprocess.run(
         [sys.executable, "-c", LIMITED, *arguments.split(), "--quiet"],

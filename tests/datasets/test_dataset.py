@@ -106,8 +106,17 @@ def test_numbers_that_are_not_finite_are_counted(part: str, bad: float) -> None:
     x[7, 0, 3, 3] = bad
     x[7, 0, 4, 4] = bad
     x[9, 0, 0, 0] = bad
-    with pytest.raises(DatasetError, match=rf"2 of the .*{part}.*NaN or infinity.* number 7"):
+    with pytest.raises(
+        DatasetError, match=rf"{part}.* examples of tiny: 2 with NaN or infinity.* number 7"
+    ):
         make_tiny(**{f"x_{part}": x})
+
+
+def test_a_label_that_is_no_class_is_refused() -> None:
+    y_train = make_tiny_arrays()["y_train"].astype(numpy.int64)
+    y_train[3] = 10**9
+    with pytest.raises(DatasetError, match="the largest training label is 1000000000"):
+        make_tiny(y_train=y_train)
 
 
 def test_numbers_too_large_for_float32_are_refused() -> None:

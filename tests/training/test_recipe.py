@@ -98,8 +98,8 @@ def test_unknown_fields_are_refused() -> None:
         ({"learning_rate": 0.0}, "above 0"),
         ({"theta_std": -1.0}, "above 0"),
         ({"learning_rate_hold": 201.0}, "between 0 and the 200 epochs"),
-        ({"kl_start": 30.0}, "grows from epoch 30.0 to 20.0"),
-        ({"kl_start": -1.0}, "must not be below 0"),
+        ({"kl_start": 30.0}, "kl_start is 30, kl_end 20: "),
+        ({"kl_start": -1.0}, "kl_start is -1, kl_end 20: .* the first not below 0"),
     ],
 )
 def test_values_without_meaning_are_refused(options: dict, message: str) -> None:
@@ -109,6 +109,6 @@ def test_values_without_meaning_are_refused(options: dict, message: str) -> None
 
 def test_describe_tells_the_schedules() -> None:
     assert PAPER.describe() == (
-        "recipe paper: 200 epochs, batch 100; learning rate 0.001 for 100 epochs, then linear to 0; "
+        "recipe paper: epochs 200, batch 100; learning rate 0.001 until epoch 100, then linear to 0; "
         "KL weight 0 until epoch 5, then linear to 1 at epoch 20; seed 0"
     )

@@ -33,16 +33,15 @@ def eval_command(
 
     FILE is any of ours: checkpoint.h5, pruned.h5, or exported weights (.h5 or .npz).
     """
-    from vdprune.cli.loading import load_any
+    from vdprune.cli.loading import load_any, load_its_dataset
     from vdprune.cli.results import describe_file, print_result
-    from vdprune.datasets import load_dataset
     from vdprune.devices import get_device
     from vdprune.errors import ArgumentError
     from vdprune.evaluation import evaluate
 
     device = get_device(gpu)
     loaded = load_any(file)
-    data = load_dataset(dataset or loaded.dataset, data_root)
+    data = load_its_dataset(file, loaded.dataset, dataset, data_root)
     if split != "test":
         data = data.hold_out(loaded.validation or 0)
     examples = getattr(data, split)
@@ -53,6 +52,14 @@ def eval_command(
         )
     if not quiet and not json:
         click.echo(f"evaluating on {examples.description}", err=True)
+    scale = loaded.model.scaling.scale
+    if not quiet and scale != data.input_scale:
+        click.echo(
+            f"vdprune: the network multiplies its inputs by {scale:.4g}, as fits the data it was "
+            f"trained on; training on {data.name} would have used {data.input_scale:.4g}: make sure "
+            "that its numbers are on the same scale",
+            err=True,
+        )
     loaded.model.to_device(device)
     evaluation = evaluate(loaded.model, examples)
     result = describe_file(

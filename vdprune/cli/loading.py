@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vdprune import checkpoint, export
-from vdprune.errors import ArgumentError, FileFormatError
+from vdprune.datasets import Dataset, load_dataset
+from vdprune.errors import ArgumentError, DatasetError, FileFormatError
 from vdprune.export.weights import FORMAT as WEIGHTS_FORMAT
 from vdprune.export.weights import FORMAT_VERSION as WEIGHTS_VERSION
 from vdprune.hdf5 import open_h5
@@ -85,6 +86,7 @@ def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
         FileFormatError: It is missing, damaged or not a checkpoint.
     """
     if _format_of(path) == WEIGHTS_FORMAT:
+        export.load_weights(path)  # says so if it is none
         raise FileFormatError(
             f"{path} is an exported weight file, which no longer knows its weights' noise: give the "
             "checkpoint that it was made from"
@@ -97,7 +99,34 @@ def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
     return loaded
 
 
+def load_its_dataset(path: Path, stored: str, given: str | None, data_root: Path | None) -> Dataset:
+    """Load the data set that a network was trained on, or the one that is given instead.
+
+    Args:
+        path: The network's file, for the message.
+        stored: The data set that the file names.
+        given: The one that the user names, or None.
+        data_root: See `load_dataset`.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DatasetError: It can't be loaded.
+    """
+    if given is not None:
+        return load_dataset(given, data_root)
+    try:
+        return load_dataset(stored, data_root)
+    except DatasetError as error:
+        raise DatasetError(
+            f"{error} ({path} names that data set; give it with --dataset if it has moved)"
+        ) from error
+
+
 def _format_of(path: Path) -> str:
+    if path.is_dir():
+        raise FileFormatError(f"{str(path)!r} is a folder: give a file in it")
     if not path.is_file():
         raise FileFormatError(
             f"there is no file {str(path)!r}: `vdprune train` writes checkpoint.h5, `vdprune prune` "

@@ -46,9 +46,13 @@ def main() -> None:
     """Run the command line; ends the process with its exit code."""
     try:
         code = cli.main(prog_name="vdprune", standalone_mode=False)
-        sys.stdout.flush()  # so that a closed pipe is noticed here
-    except click.ClickException as error:
+        if sys.stdout is not None:
+            sys.stdout.flush()  # so that a closed pipe is noticed here
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        code = error.exit_code
+    except click.ClickException as error:
+        click.echo(f"vdprune: error: {_one_line(error)}{_where_to_look(error)}", err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("vdprune: interrupted", err=True)
@@ -71,8 +75,13 @@ def main() -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _where_to_look(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" (`{context.command_path} -h` shows how it is used)" if context else ""
 
 
 def _quit_quietly() -> int:

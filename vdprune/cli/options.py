@@ -76,9 +76,18 @@ def check_out(out: Path, source: Path) -> None:
     """Refuse to write over what is read, and to begin what can't be written."""
     if out.resolve() == source.resolve():
         raise ArgumentError(f"{out} would be written over itself: give another file with --out")
-    from vdprune.storage import check_writable
+    from vdprune.storage import check_replaceable, check_writable
 
     check_writable(out)
+    check_replaceable(out)
+
+
+def check_checkpoint_name(out: Path) -> None:
+    """Refuse a checkpoint whose name says that it is something else."""
+    if out.suffix not in (".h5", ".hdf5"):
+        raise ArgumentError(
+            f"{out} ends in {out.suffix or 'nothing'}: a checkpoint ends in .h5 or .hdf5"
+        )
 
 
 def config_option(command: Command) -> Command:

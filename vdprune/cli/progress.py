@@ -44,12 +44,13 @@ class Progress:
         split = data.validation or data.test
         steps = -(-len(data.train.x) // recipe.batch_size)
         click.echo(
-            f"{run.checkpoint.arch} on {data.train.description}; {recipe.describe()}",
+            f"{run.checkpoint.arch} on {data.train.description}, {data.classes} classes; "
+            f"{recipe.describe()}",
             err=True,
         )
         click.echo(f"error and loss are measured on {split.description}", err=True)
         if run.is_finished:
-            click.echo(f"all {recipe.epochs} epochs are done", err=True)
+            click.echo(f"the run is complete: epoch {recipe.epochs} is done", err=True)
             return
         if run.iteration:
             click.echo(f"going on after {run.iteration} steps", err=True)

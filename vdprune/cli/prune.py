@@ -4,7 +4,14 @@ from pathlib import Path
 
 import click
 
-from vdprune.cli.options import FILE, check_out, config_option, out_option, output_options
+from vdprune.cli.options import (
+    FILE,
+    check_checkpoint_name,
+    check_out,
+    config_option,
+    out_option,
+    output_options,
+)
 
 
 @click.command("prune")
@@ -20,7 +27,7 @@ from vdprune.cli.options import FILE, check_out, config_option, out_option, outp
     "--target-sparsity",
     type=float,
     metavar="SHARE",
-    help="Cut this share of all weights instead, 0 to 1, the noisiest first.",
+    help="Cut this share of all weights instead, from 0 to below 1, the noisiest first.",
 )
 @out_option("pruned.h5", "FILE.h5")
 @output_options
@@ -44,9 +51,10 @@ def prune_command(
     from vdprune import pruning
     from vdprune.checkpoint import save_checkpoint
     from vdprune.cli.loading import load_checkpoint
-    from vdprune.cli.results import describe_file, print_result
+    from vdprune.cli.results import describe_file, print_result, warn_of_collapse
 
     loaded = load_checkpoint(checkpoint)
+    check_checkpoint_name(out)
     check_out(out, checkpoint)
     if target_sparsity is not None:
         threshold = pruning.threshold_for_sparsity(loaded.model, target_sparsity)
@@ -56,7 +64,10 @@ def prune_command(
     save_checkpoint(out, pruned)
     if not quiet:
         click.echo(f"{checkpoint} pruned into {out}", err=True)
+    sparsity = pruned.model.sparsity()
     result = describe_file(
-        out, pruned.kind, pruned.arch, pruned.dataset, pruned.threshold, pruned.model.sparsity()
+        out, pruned.kind, pruned.arch, pruned.dataset, pruned.threshold, sparsity
     )
     print_result(result, json)
+    if not quiet:
+        warn_of_collapse(sparsity, "cut less")

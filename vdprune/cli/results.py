@@ -80,6 +80,18 @@ def print_result(result: dict[str, Any], as_json: bool, images: str = "") -> Non
     click.echo(f"({COUNTING_RULE})")
 
 
+def warn_of_collapse(sparsity: NetworkSparsity, advice: str) -> None:
+    """Say so on standard error where a layer has no weights left.
+
+    Args:
+        sparsity: The counts.
+        advice: What to do.
+    """
+    empty = [layer.name for layer in sparsity.layers if layer.nonzero == 0]
+    if empty:
+        click.echo(f"vdprune: no weight is left in {', '.join(empty)}: {advice}", err=True)
+
+
 def _layer_table(result: dict[str, Any]) -> str:
     rows = [("layer", "shape", "weights", "kept", "sparsity")]
     rows += [

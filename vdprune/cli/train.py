@@ -11,6 +11,7 @@ import click
 
 from vdprune.archs import ARCHS
 from vdprune.cli.options import (
+    check_checkpoint_name,
     config_option,
     dataset_options,
     gpu_option,
@@ -56,7 +57,7 @@ def recipe_option(name: str, kind: Any, text: str) -> Any:
     "--validation",
     int,
     "Training images to hold out; the epoch lines then report on them, not on the test images, and "
-    "the best epoch is kept in checkpoint.best.h5.",
+    "the best of the epochs at full KL weight is kept in checkpoint.best.h5.",
 )
 @out_option("checkpoint.h5", "FILE.h5", "It is replaced after each epoch.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
@@ -81,8 +82,13 @@ def train_command(
 
     It learns how noisy each weight may be; those that are all noise count as zero. The checkpoint is
     written after each epoch, and when training is interrupted.
+
+    A line per epoch shows the loss (class + weight * KL/N), its two parts, the weight of the KL
+    divergence, the error in training, error and cross entropy in evaluation, each layer's sparsity, the
+    compression and the seconds.
     """
     from vdprune.cli.progress import Progress
+    from vdprune.cli.results import warn_of_collapse
     from vdprune.devices import get_device
     from vdprune.training.extensions import TrainingInterruptedError
 
@@ -111,7 +117,11 @@ def train_command(
             progress.end()
     _print_result(run, json)
     if not quiet:
-        _warn_of_collapse(run)
+        warn_of_collapse(
+            run.checkpoint.model.sparsity(),
+            "the KL divergence outweighed the data; raise --kl-start and --kl-end, or train on more "
+            "examples",
+        )
 
 
 def _start(
@@ -123,9 +133,10 @@ def _start(
     overwrite: bool,
 ) -> "TrainingRun":
     from vdprune.datasets import load_dataset
-    from vdprune.storage import check_writable
+    from vdprune.storage import check_replaceable, check_writable
     from vdprune.training.trainer import TrainingRun, best_path, start_checkpoint
 
+    check_checkpoint_name(out)
     check_writable(out)
     for path in (out, best_path(out)):
         if path.exists() and not overwrite:
@@ -133,8 +144,11 @@ def _start(
                 f"{path} exists: go on with its run with --resume, replace it with --overwrite, or "
                 "give another file with --out"
             )
+        check_replaceable(path)
     recipe = RECIPES[given["recipe"] or PAPER.name].with_options(**_recipe_fields(given))
-    data = load_dataset(given["dataset"] or "mnist", data_root).hold_out(recipe.validation)
+    data = load_dataset(
+        "mnist" if given["dataset"] is None else given["dataset"], data_root
+    ).hold_out(recipe.validation)
     checkpoint = start_checkpoint(recipe, given["arch"] or "lenet300", data)
     run = TrainingRun(checkpoint, data, out, device, progress.callbacks)
     best_path(out).unlink(missing_ok=True)  # of the run that is replaced
@@ -144,14 +158,16 @@ def _start(
 def _resume(
     out: Path, given: dict[str, Any], data_root: Path | None, device: Any, progress: Any
 ) -> "TrainingRun":
-    from vdprune.cli.loading import load_checkpoint
-    from vdprune.datasets import load_dataset
+    from vdprune.cli.loading import load_checkpoint, load_its_dataset
     from vdprune.training.trainer import TrainingRun
 
+    if not out.exists():
+        raise ArgumentError(f"there is no run in {str(out)!r} to go on with: leave --resume out")
     checkpoint = load_checkpoint(out)
     _check_same_run(out, checkpoint, given)
     recipe = Recipe.from_json(checkpoint.recipe)
-    data = load_dataset(checkpoint.dataset, data_root).hold_out(recipe.validation)
+    data = load_its_dataset(out, checkpoint.dataset, given["dataset"], data_root)
+    data = data.hold_out(recipe.validation)
     return TrainingRun.resume(out, data, device, progress.callbacks)
 
 
@@ -162,23 +178,15 @@ def _recipe_fields(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_same_run(out: Path, checkpoint: "Checkpoint", given: dict[str, Any]) -> None:
-    """Refuse options that say something else than the run that is to be resumed."""
-    from vdprune.datasets import KNOWN_NAMES
+    """Refuse options that say something else than the run that is to be resumed.
 
-    dataset = given["dataset"]
-    if dataset is not None and dataset not in KNOWN_NAMES:
-        dataset = str(Path(dataset).resolve())
-    wanted = {
-        **_recipe_fields(given),
-        "recipe": given["recipe"],
-        "arch": given["arch"],
-        "dataset": dataset,
-    }
+    Data may have moved: whether they are the same is told by what they hold.
+    """
+    wanted = {**_recipe_fields(given), "recipe": given["recipe"], "arch": given["arch"]}
     stored = {
         **checkpoint.recipe,
         "recipe": checkpoint.recipe["name"],
         "arch": checkpoint.arch,
-        "dataset": checkpoint.dataset,
     }
     for name, value in wanted.items():
         if value is not None and value != stored[name]:
@@ -186,18 +194,6 @@ def _check_same_run(out: Path, checkpoint: "Checkpoint", given: dict[str, Any]) 
                 f"{out} holds a run with {name} {stored[name]}, not {value}: a run goes on as it "
                 f"began, so leave --{name.replace('_', '-')} out, or begin another with --out"
             )
-
-
-def _warn_of_collapse(run: "TrainingRun") -> None:
-    """Say so where a layer has lost all its weights, as happens when the KL weight rises too soon."""
-    sparsity = run.checkpoint.model.sparsity()
-    empty = [layer.name for layer in sparsity.layers if layer.nonzero == 0]
-    if empty:
-        click.echo(
-            f"vdprune: no weight is left in {', '.join(empty)}: the KL divergence outweighed the "
-            "data; raise --kl-start and --kl-end, or train on more examples",
-            err=True,
-        )
 
 
 @contextmanager
@@ -237,4 +233,5 @@ def _print_result(run: "TrainingRun", as_json: bool) -> None:
     result["seconds"] = sum(row["seconds"] for row in checkpoint.history)
     print_result(result, as_json, split.description)
     if not as_json:
-        click.echo(f"{result['epochs']} epochs in {result['seconds'] / 60:.1f} minutes")
+        epochs = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
+        click.echo(f"{epochs} in {result['seconds'] / 60:.1f} minutes")

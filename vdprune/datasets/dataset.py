@@ -59,6 +59,11 @@ class Dataset:
                 f"{self.name}: training examples have shape {self.train.x.shape[1:]}, test "
                 f"examples {self.test.x.shape[1:]}: the two must be the same"
             )
+        if self.classes > max(1000, len(self.train.t)):  # a stray number, not a class
+            raise DatasetError(
+                f"{self.name}: the largest training label is {self.train.t.max()}, and there are "
+                f"only {len(self.train.t)} training examples: labels count the classes from 0"
+            )
         if self.test.t.max() >= self.classes:
             raise DatasetError(
                 f"{self.name}: a test label is {self.test.t.max()}, the training labels go from "
@@ -201,6 +206,6 @@ def _check_split(name: str, split: Split) -> None:
         bad = ~numpy.isfinite(split.x).reshape(len(split.x), -1).all(axis=1)
         if bad.any():
             raise DatasetError(
-                f"{name}: {bad.sum()} of {split.description} hold NaN or infinity, the first is "
-                f"number {bad.argmax()}: clean the data first"
+                f"{split.description}: {bad.sum()} with NaN or infinity, the first is number "
+                f"{bad.argmax()}; clean the data first"
             )

@@ -15,7 +15,7 @@ __all__ = ["Weights", "export_weights", "load_weights"]
 _WRITERS: dict[str, Callable[[Path, Weights, str], None]] = {".h5": write_h5, ".npz": write_npz}
 
 
-def export_weights(checkpoint: Checkpoint, path: Path, encoding: str = "csr") -> Weights:
+def export_weights(checkpoint: Checkpoint, path: str | Path, encoding: str = "csr") -> Weights:
     """Write a network to a weight file.
 
     Args:
@@ -30,6 +30,7 @@ def export_weights(checkpoint: Checkpoint, path: Path, encoding: str = "csr") ->
         ArgumentError: The ending or the encoding is not one of these.
         FileWriteError: The file can't be written.
     """
+    path = Path(path)
     if path.suffix not in _WRITERS:
         raise ArgumentError(
             f"{path} ends in {path.suffix or 'nothing'}: a weight file ends in "
@@ -44,7 +45,7 @@ def export_weights(checkpoint: Checkpoint, path: Path, encoding: str = "csr") ->
     return weights
 
 
-def load_weights(path: Path) -> Weights:
+def load_weights(path: str | Path) -> Weights:
     """Read a weight file.
 
     Args:
@@ -56,6 +57,7 @@ def load_weights(path: Path) -> Weights:
     Raises:
         FileFormatError: It is missing, damaged or something else.
     """
+    path = Path(path)
     try:
         with path.open("rb") as file:
             is_zip = file.read(2) == b"PK"

@@ -54,11 +54,9 @@ class Recipe:
                 raise ArgumentError(f"{name} is {getattr(self, name)}: it must be {least} or more")
         if self.seed >= 2**32:
             raise ArgumentError(f"seed is {self.seed}: it must be below 2^32")
-        if self.learning_rate <= 0 or self.theta_std <= 0:
-            raise ArgumentError(
-                f"learning_rate is {self.learning_rate}, theta_std {self.theta_std}: both must be "
-                "above 0"
-            )
+        for name in ("learning_rate", "theta_std"):
+            if getattr(self, name) <= 0:
+                raise ArgumentError(f"{name} is {getattr(self, name)}: it must be above 0")
         if not 0 <= self.learning_rate_hold <= self.epochs:
             raise ArgumentError(
                 f"learning_rate_hold is {self.learning_rate_hold}: it must lie between 0 and the "
@@ -66,8 +64,8 @@ class Recipe:
             )
         if not 0 <= self.kl_start <= self.kl_end:
             raise ArgumentError(
-                f"the KL weight grows from epoch {self.kl_start} to {self.kl_end}: the first must "
-                "not be below 0, nor the second below the first"
+                f"kl_start is {self.kl_start:g}, kl_end {self.kl_end:g}: the KL weight grows from the "
+                "first to the second, so give both, the first not below 0, the second not below it"
             )
 
     def with_options(self, **options: Any) -> "Recipe":
@@ -102,8 +100,8 @@ class Recipe:
         """
         hold, start, end = self.learning_rate_hold, self.kl_start, self.kl_end
         return (
-            f"recipe {self.name}: {self.epochs} epochs, batch {self.batch_size}; learning rate "
-            f"{self.learning_rate:g} for {hold:g} epochs, then linear to 0; KL weight 0 until epoch "
+            f"recipe {self.name}: epochs {self.epochs}, batch {self.batch_size}; learning rate "
+            f"{self.learning_rate:g} until epoch {hold:g}, then linear to 0; KL weight 0 until epoch "
             f"{start:g}, then linear to 1 at epoch {end:g}; seed {self.seed}"
         )
 

@@ -1,7 +1,7 @@
 """A training run from a recipe, on Chainer's own trainer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,7 @@ class TrainingRun:
         runs = []
 
         def load_training(group: h5py.Group, checkpoint: Checkpoint) -> None:
+            checkpoint = replace(checkpoint, dataset=dataset.name)  # it may have moved
             run = cls(checkpoint, dataset, path, device, callbacks)
             if group.attrs["data_sha256"] != run._fingerprint:
                 raise ArgumentError(
