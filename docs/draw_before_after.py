@@ -4,8 +4,10 @@ The results were written by
 
     python examples/train_mnist.py --dense --epoch 200 --out dense
         (its log is lenet300-dense-log.json)
-    vdprune train --arch lenet300 --json > lenet300-paper-train.json
+    vdprune train --arch lenet300 --json > lenet300-paper-seed0-train.json
     vdprune prune && vdprune export --json > lenet300-paper-export.json
+
+seeds 1 and 2 by `vdprune train` with `--seed`.
 """
 
 import json
@@ -20,7 +22,7 @@ WIDTH, BAR = 760, 300
 def draw() -> str:
     """Return the picture as SVG."""
     dense = json.loads((RESULTS / "lenet300-dense-log.json").read_text())[-1]
-    trained = json.loads((RESULTS / "lenet300-paper-train.json").read_text())
+    trained = json.loads((RESULTS / "lenet300-paper-seed0-train.json").read_text())
     exported = json.loads((RESULTS / "lenet300-paper-export.json").read_text())
     dense_error = 100 * (1 - dense["validation/main/accuracy"])
     panels = [

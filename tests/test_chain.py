@@ -6,9 +6,10 @@ import chainer.functions as F
 import chainer.links as L
 import numpy
 import pytest
-from chainer import reporter, serializers
+from chainer import as_array, reporter, serializers
 
 from vdprune import (
+    Adam,
     VariationalDropoutChain,
     VariationalDropoutConvolution2D,
     VariationalDropoutLinear,
@@ -232,3 +233,70 @@ def test_a_loss_that_is_not_finite_does_not_count_as_a_step() -> None:
     with pytest.raises(NonFiniteLossError):
         observe(model)
     assert model.iteration == 1
+
+
+def make_partly_dead() -> Net:
+    model = Net(num_train=60, warm_up=0)
+    observe(model, train=False)  # gives the open layer its size
+    for link in (model.conv, model.out):
+        link.W.array[...] = numpy.random.uniform(0.3, 1, link.W.shape)
+        link.log_sigma2.array[:] = -9
+        link.log_sigma2.array[0] = 9
+    return model
+
+
+def test_compaction_starts_with_the_next_training_step_and_ends_with_expand() -> None:
+    model = make_partly_dead()
+    whole = model.conv.W.shape
+    model.compact(model.find_compaction())
+    assert set(model.compaction) == {"conv", "out"}
+    observe(model, train=False)
+    assert model.conv.W.shape == whole
+    observe(model)
+    assert model.conv.W.shape[0] == whole[0] - 1
+    model.expand()
+    assert model.conv.W.shape == whole
+    observe(model)
+    assert model.conv.W.shape[0] == whole[0] - 1
+    model.compact({})
+    observe(model)
+    assert model.conv.W.shape == whole
+
+
+def test_what_is_reported_does_not_depend_on_compaction() -> None:
+    observations: list[dict[str, Any]] = []
+    for is_compacted in (False, True):
+        numpy.random.seed(1)
+        model = make_partly_dead()
+        model.conv.mask_variance = model.out.mask_variance = True
+        if is_compacted:
+            model.compact(model.find_compaction())
+        observations.append(observe(model))
+        x, _ = batch()
+        with chainer.using_config("train", False):
+            observations[-1]["logits"] = model(x).array
+    assert observations[0].keys() == observations[1].keys()
+    for name, expected in observations[0].items():
+        numpy.testing.assert_allclose(observations[1][name], expected, rtol=1e-4, err_msg=name)
+
+
+def test_compacted_training_is_training() -> None:
+    """Where the variance of cut weights is masked, dropping them changes nothing that is learned."""
+    results = []
+    for every in (None, 3):
+        numpy.random.seed(4)
+        model = make_partly_dead()
+        model.conv.mask_variance = model.out.mask_variance = True
+        optimizer = Adam().setup(model)
+        x, t = batch()
+        for step in range(9):
+            if every and step % every == 0:
+                model.compact(model.find_compaction())
+            optimizer.update(model.calc_loss, x, t)
+        model.expand()
+        results.append([as_array(link.masked_W()) for _, link in model.named_variational_links()])
+        results[-1].append(
+            model.out.b.array
+        )  # the other one's gradient is lost in the normalization
+    for found, expected in zip(*results, strict=True):
+        numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)

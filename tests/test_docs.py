@@ -44,11 +44,14 @@ def test_files_that_the_readme_links_to_exist(link: str) -> None:
 
 
 def test_results_in_the_readme_are_those_that_the_commands_wrote() -> None:
-    trained, exported = (
-        json.loads((RESULTS / f"lenet300-paper-{step}.json").read_text())
-        for step in ("train", "export")
+    trained, second, third, exported = (
+        json.loads((RESULTS / f"lenet300-paper-{name}.json").read_text())
+        for name in ("seed0-train", "seed1-train", "seed2-train", "export")
     )
     numbers = [
+        f"{run['error']:.2f} % at {run['compression']:.1f}x" for run in (trained, second, third)
+    ]
+    numbers += [
         f"error {trained['error']:.2f} %",
         f"{trained['nonzero']:,} nonzero",
         f"compression {trained['compression']:.1f}x",

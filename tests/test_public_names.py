@@ -37,7 +37,7 @@ def test_import_loads_nothing_heavy() -> None:
 
 FLOORS = [
     {"version", "errors", "chainer_compat"},
-    {"sparsity", "storage", "devices"},
+    {"kernels", "sparsity", "storage", "devices", "threads"},
     {"hdf5"},
     {"functions", "finiteness"},
     {"links"},

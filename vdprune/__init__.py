@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from vdprune.links import VariationalDropoutConvolution2D as VariationalDropoutConvolution2D
     from vdprune.links import VariationalDropoutLinear as VariationalDropoutLinear
     from vdprune.pruning import prune as prune
+    from vdprune.training.adam import Adam as Adam
+    from vdprune.training.batches import ArrayBatches as ArrayBatches
+    from vdprune.training.extensions import Compaction as Compaction
 
 _HOMES = {
+    "Adam": "vdprune.training.adam",
+    "ArrayBatches": "vdprune.training.batches",
+    "Compaction": "vdprune.training.extensions",
     "VariationalDropoutChain": "vdprune.chain",
     "VariationalDropoutConvolution2D": "vdprune.links",
     "VariationalDropoutLinear": "vdprune.links",

@@ -9,7 +9,10 @@ from chainer import Chain, Variable, as_array, reporter
 from vdprune import conversion
 from vdprune.errors import ArgumentError
 from vdprune.finiteness import check_finite
-from vdprune.links.variational_dropout import sharing_log_alpha
+from vdprune.functions import joint_objective
+from vdprune.functions.variational_layer import Alive
+from vdprune.links.compaction import compact, expand, find_alive
+from vdprune.links.variational_dropout import keeping_divergences
 from vdprune.sparsity import NetworkSparsity, measure_sparsity
 
 
@@ -57,6 +60,7 @@ class VariationalDropoutChain(Chain):
         self.add_persistent("kl_coef", 0.0 if warm_up else 1.0)
         self.add_persistent("iteration", 0)
         self._statistics: dict[str, float] = {}
+        self._compaction: dict[str, Alive] = {}
 
     def calc_loss(self, x: Any, t: Any) -> Variable:
         """Compute the joint objective of a batch: mean cross entropy + kl_coef * KL / N.
@@ -77,12 +81,22 @@ class VariationalDropoutChain(Chain):
             NonFiniteLossError: In training, the loss is infinite or not a number.
         """
         is_training = chainer.config.train
-        links = [link for _, link in self.named_variational_links()]
-        with sharing_log_alpha(links):
+        named_links = self.named_variational_links()
+        links = [link for _, link in named_links]
+        if is_training and self._compaction:
+            for name, link in named_links:
+                if name in self._compaction and link.alive is None:
+                    compact(link, self._compaction[name])
+        with keeping_divergences(links):
             y = self(x)
             class_loss = F.softmax_cross_entropy(y, t)
-            kl = self._kl_per_example(links)
-            loss = class_loss if kl is None else class_loss + self.kl_coef * kl
+            loss, kl = class_loss, None
+            if links:
+                divergences = [link.kl_divergence() for link in links]
+                dropped = sum(link.whole.dropped_divergence for link in links if link.whole)
+                loss, kl = joint_objective(
+                    class_loss, divergences, self.kl_coef, self._checked_num_train(), dropped
+                )
             if is_training:
                 self._count_step(x, loss, links)
         observation = {
@@ -117,6 +131,38 @@ class VariationalDropoutChain(Chain):
         """
         return conversion.named_variational_links(self)
 
+    def find_compaction(self) -> dict[str, Alive]:
+        """Find out what training can do without: outputs and inputs of layers without weights.
+
+        Returns:
+            What is alive, by layer, for `compact`; layers that are all alive are not in it.
+        """
+        self.expand()
+        found = {name: find_alive(link) for name, link in self.named_variational_links()}
+        return {name: alive for name, alive in found.items() if alive is not None}
+
+    def compact(self, compaction: dict[str, Alive]) -> None:
+        """From the next training step on, train what is alive, as a smaller and faster network.
+
+        What is dropped stays as it is. While parameters are small, `expand` must come before they, or
+        their optimizer, are looked at or saved.
+
+        Args:
+            compaction: What `find_compaction` found, now or before; empty for the whole network.
+        """
+        self.expand()
+        self._compaction = compaction
+
+    def expand(self) -> None:
+        """Bring the parameters back to their whole size, until the next training step."""
+        for _, link in self.named_variational_links():
+            expand(link)
+
+    @property
+    def compaction(self) -> dict[str, Alive]:
+        """What `compact` was given."""
+        return self._compaction
+
     def to_variational_dropout(self, **kwargs: Any) -> conversion.ConversionReport:
         """Turn every Linear and Convolution2D of the chain into its variational twin, in place.
 
@@ -132,16 +178,14 @@ class VariationalDropoutChain(Chain):
         """Turn every variational layer into a sparse one for inference on the CPU, in place."""
         conversion.to_cpu_sparse(self)
 
-    def _kl_per_example(self, links: list[Any]) -> Variable | None:
-        if not links:
-            return None
+    def _checked_num_train(self) -> int:
         if not self.num_train:
             raise ArgumentError(
                 f"{type(self).__name__}.num_train is {self.num_train}: the KL divergence is divided by "
                 "the number of training examples, so set num_train to it, as in model.num_train = "
                 "len(train)"
             )
-        return sum(link.kl_divergence() for link in links) / self.num_train
+        return self.num_train
 
     def _count_step(self, x: Any, loss: Variable, links: list[Any]) -> None:
         check_finite(self, loss.array, x, self.iteration + 1)
@@ -153,9 +197,8 @@ class VariationalDropoutChain(Chain):
         sparsity = self.sparsity()
         if not sparsity.weights:
             return {}
-        sum_p = sum(F.sigmoid(link.log_alpha().array).array.sum() for link in links)
         return {
-            "mean_p": float(sum_p) / sparsity.weights,
+            "mean_p": sum(link.sum_of_p() for link in links) / sparsity.weights,
             "sparsity": sparsity.sparsity,
             "W/Wnz": sparsity.compression or float("inf"),
         }

@@ -1,3 +1,4 @@
+import sys
 from typing import Any
 
 import numpy
@@ -5,7 +6,25 @@ import pytest
 from chainer import gradient_check
 from scipy.signal import correlate2d
 
-from vdprune.functions import log_alpha, variational_dropout_convolution_2d
+from vdprune.functions import kl_divergence, log_alpha, variational_dropout_convolution_2d
+from vdprune.functions.variational_dropout_convolution_2d import (
+    VariationalDropoutConvolution2DFunction,
+)
+
+MODULE = sys.modules[VariationalDropoutConvolution2DFunction.__module__]
+
+
+@pytest.fixture(params=["fused", "fused, image by image", "composed"], autouse=True)
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """All ways through the function: fused, in one block or many, and composed."""
+    if request.param == "composed":
+        monkeypatch.setattr(MODULE, "is_fusable", lambda *arrays: False)
+    else:
+        monkeypatch.setattr(MODULE, "local_reparameterisation", None)
+    if request.param == "fused, image by image":
+        monkeypatch.setattr(MODULE, "_BLOCK_BYTES", 1)
+    return request.param
+
 
 GEOMETRIES = [
     {},
@@ -30,8 +49,11 @@ def make_inputs(log_alphas: tuple[float, float], groups: int = 1) -> dict[str, A
 def test_value_against_scipy() -> None:
     a = make_inputs((-4, 7))
     noise = numpy.random.randn(2, 4, 4, 4)
+    y, divergence = variational_dropout_convolution_2d(
+        a["x"], a["W"], a["log_sigma2"], a["b"], noise=noise
+    )
     la = log_alpha(a["W"], a["log_sigma2"])
-    y = variational_dropout_convolution_2d(a["x"], a["W"], la, a["b"], noise=noise)
+    numpy.testing.assert_allclose(divergence.array, kl_divergence(la).array)
     kept = la.array <= 3
     sigma2 = numpy.exp(a["log_sigma2"]) * kept
 
@@ -57,16 +79,14 @@ def test_gradient(
 ) -> None:
     a = make_inputs(log_alphas, geometry.get("groups", 1))
     W, log_sigma2 = a["W"], a["log_sigma2"]
-    shape = variational_dropout_convolution_2d(
-        a["x"], W, log_alpha(W, log_sigma2), a["b"], **geometry
-    ).shape
+    shape = variational_dropout_convolution_2d(a["x"], W, log_sigma2, a["b"], **geometry)[0].shape
     noise = numpy.random.randn(*shape)
 
     def function(x: Any, W: Any, log_sigma2: Any, b: Any) -> Any:
         return variational_dropout_convolution_2d(
             x,
             W,
-            log_alpha(W, log_sigma2),
+            log_sigma2,
             b,
             **geometry,
             mask_variance=mask_variance,
@@ -76,7 +96,7 @@ def test_gradient(
     gradient_check.check_backward(
         function,
         (a["x"], W, log_sigma2, a["b"]),
-        numpy.random.randn(*shape),
+        (numpy.random.randn(*shape), numpy.array(numpy.random.randn())),
         dtype="d",
         atol=1e-5,
         rtol=1e-4,
@@ -88,15 +108,14 @@ def test_distribution_of_the_draws() -> None:
     a = make_inputs((-3, 5))
     draws = 20_000
     x = numpy.repeat(a["x"][:1], draws, axis=0)
-    la = log_alpha(a["W"], a["log_sigma2"])
-    y = variational_dropout_convolution_2d(x, a["W"], la, a["b"]).array
-    zero = numpy.zeros((1, 4, 4, 4))
-    one = numpy.ones((1, 4, 4, 4))
-    mean = variational_dropout_convolution_2d(a["x"][:1], a["W"], la, a["b"], noise=zero).array
-    deviation = (
-        variational_dropout_convolution_2d(a["x"][:1], a["W"], la, a["b"], noise=one).array - mean
+    parameters = a["W"], a["log_sigma2"], a["b"]
+    y = variational_dropout_convolution_2d(x, *parameters)[0].array
+    mean, one_up = (
+        variational_dropout_convolution_2d(a["x"][:1], *parameters, noise=noise)[0].array
+        for noise in (numpy.zeros((1, 4, 4, 4)), numpy.ones((1, 4, 4, 4)))
     )
-    kept = la.array <= 3
+    deviation = one_up - mean
+    kept = log_alpha(a["W"], a["log_sigma2"]).array <= 3
     corner = (a["x"][0, :, :3, :2] ** 2 * numpy.exp(a["log_sigma2"]) * kept).sum(axis=(1, 2, 3))
     numpy.testing.assert_allclose(deviation[0, :, 0, 0] ** 2, corner, rtol=1e-5)
     assert (abs(y.mean(axis=0) - mean[0]) < 5 * deviation[0] / numpy.sqrt(draws)).all()
@@ -106,6 +125,5 @@ def test_distribution_of_the_draws() -> None:
 def test_negative_bias_is_no_variance() -> None:
     """A fault of another implementation: the bias in the variance, NaN where it is negative."""
     a = make_inputs((-4, 4))
-    la = log_alpha(a["W"], a["log_sigma2"])
-    y = variational_dropout_convolution_2d(a["x"], a["W"], la, a["b"] - 100)
+    y, _ = variational_dropout_convolution_2d(a["x"], a["W"], a["log_sigma2"], a["b"] - 100)
     assert numpy.isfinite(y.array).all()

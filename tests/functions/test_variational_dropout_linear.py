@@ -1,10 +1,24 @@
+import sys
 from typing import Any
 
+import chainer.functions as F
 import numpy
 import pytest
 from chainer import gradient_check
 
-from vdprune.functions import log_alpha, variational_dropout_linear
+from vdprune.functions import kl_divergence, log_alpha, variational_dropout_linear
+from vdprune.functions.variational_dropout_linear import VariationalDropoutLinearFunction
+
+
+@pytest.fixture(params=["fused", "composed"], autouse=True)
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways through the function: the fused one, and the one of arrays that it does not take."""
+    module = sys.modules[VariationalDropoutLinearFunction.__module__]
+    if request.param == "composed":
+        monkeypatch.setattr(module, "is_fusable", lambda *arrays: False)
+    else:
+        monkeypatch.setattr(module, "local_reparameterisation", None)
+    return request.param
 
 
 def make_inputs(log_alphas: tuple[float, float]) -> dict[str, Any]:
@@ -21,10 +35,10 @@ def make_inputs(log_alphas: tuple[float, float]) -> dict[str, Any]:
 @pytest.mark.parametrize("mask_variance", [False, True])
 def test_value(mask_variance: bool) -> None:
     a = make_inputs((-4, 7))
-    y = variational_dropout_linear(
+    y, divergence = variational_dropout_linear(
         a["x"],
         a["W"],
-        log_alpha(a["W"], a["log_sigma2"]),
+        a["log_sigma2"],
         a["b"],
         mask_variance=mask_variance,
         noise=a["noise"],
@@ -34,6 +48,8 @@ def test_value(mask_variance: bool) -> None:
     mean = a["x"] @ (a["W"] * kept).T + a["b"]
     variance = a["x"] ** 2 @ sigma2.T
     numpy.testing.assert_allclose(y.array, mean + a["noise"] * numpy.sqrt(variance), rtol=1e-6)
+    expected = kl_divergence(log_alpha(a["W"], a["log_sigma2"])).array
+    numpy.testing.assert_allclose(divergence.array, expected)
 
 
 @pytest.mark.parametrize("mask_variance", [False, True])
@@ -50,12 +66,33 @@ def test_gradient_of_the_parameters(
 
     def function(x: Any, W: Any, log_sigma2: Any, *b: Any) -> Any:
         return variational_dropout_linear(
-            x, W, log_alpha(W, log_sigma2), *b, mask_variance=mask_variance, noise=a["noise"]
+            x, W, log_sigma2, *b, mask_variance=mask_variance, noise=a["noise"]
         )
 
     inputs = (a["x"], a["W"], a["log_sigma2"], *(() if nobias else (a["b"],)))
     gradient_check.check_backward(
-        function, inputs, numpy.random.randn(3, 4), dtype="d", atol=1e-5, rtol=1e-4
+        function,
+        inputs,
+        (numpy.random.randn(3, 4), numpy.array(numpy.random.randn())),
+        dtype="d",
+        atol=1e-5,
+        rtol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("output", [0, 1])
+def test_gradient_of_one_of_the_two_results(output: int) -> None:
+    a = make_inputs((-4, 7))
+    gradient_check.check_backward(
+        lambda x, W, log_sigma2: (
+            variational_dropout_linear(x, W, log_sigma2, noise=a["noise"])[output]
+            + 0 * (F.sum(x) + F.sum(W))
+        ),
+        (a["x"], a["W"], a["log_sigma2"]),
+        [numpy.random.randn(3, 4), numpy.array(numpy.random.randn())][output],
+        dtype="d",
+        atol=1e-5,
+        rtol=1e-4,
     )
 
 
@@ -63,11 +100,9 @@ def test_several_batch_axes() -> None:
     a = make_inputs((-4, 4))
     x = numpy.random.randn(2, 3, 5)
     noise = numpy.random.randn(2, 3, 4)
-    la = log_alpha(a["W"], a["log_sigma2"])
-    y = variational_dropout_linear(x, a["W"], la, a["b"], n_batch_axes=2, noise=noise)
-    flat = variational_dropout_linear(
-        x.reshape(6, 5), a["W"], la, a["b"], noise=noise.reshape(6, 4)
-    )
+    parameters = a["W"], a["log_sigma2"], a["b"]
+    y, _ = variational_dropout_linear(x, *parameters, n_batch_axes=2, noise=noise)
+    flat, _ = variational_dropout_linear(x.reshape(6, 5), *parameters, noise=noise.reshape(6, 4))
     numpy.testing.assert_allclose(y.array, flat.array.reshape(2, 3, 4))
 
 
@@ -76,9 +111,8 @@ def test_distribution_of_the_draws() -> None:
     a = make_inputs((-3, 5))
     draws = 20_000
     x = numpy.repeat(a["x"][:1], draws, axis=0)
-    la = log_alpha(a["W"], a["log_sigma2"])
-    y = variational_dropout_linear(x, a["W"], la, a["b"]).array
-    kept = la.array <= 3
+    y = variational_dropout_linear(x, a["W"], a["log_sigma2"], a["b"])[0].array
+    kept = log_alpha(a["W"], a["log_sigma2"]).array <= 3
     mean = a["x"][0] @ (a["W"] * kept).T + a["b"]
     variance = a["x"][0] ** 2 @ numpy.exp(a["log_sigma2"]).T
     assert abs(y.mean(axis=0) - mean).max() < 4 * numpy.sqrt(variance.max() / draws)
@@ -88,7 +122,7 @@ def test_distribution_of_the_draws() -> None:
 def test_bias_is_not_in_the_variance() -> None:
     """A fault of another implementation; with a negative bias it made NaN."""
     a = make_inputs((-4, 4))
-    la = log_alpha(a["W"], a["log_sigma2"])
-    with_bias = variational_dropout_linear(a["x"], a["W"], la, a["b"] - 100, noise=a["noise"])
-    without = variational_dropout_linear(a["x"], a["W"], la, noise=a["noise"])
+    x, W, log_sigma2, noise = a["x"], a["W"], a["log_sigma2"], a["noise"]
+    with_bias, _ = variational_dropout_linear(x, W, log_sigma2, a["b"] - 100, noise=noise)
+    without, _ = variational_dropout_linear(x, W, log_sigma2, noise=noise)
     numpy.testing.assert_allclose(with_bias.array - without.array, [a["b"] - 100] * 3)

@@ -11,7 +11,7 @@ from chainer import initializers, serializers
 
 from vdprune import VariationalDropoutLinear
 from vdprune.errors import ArgumentError
-from vdprune.links.variational_dropout import sharing_log_alpha
+from vdprune.links.variational_dropout import keeping_divergences
 
 
 def make_sparse(link: Any) -> Any:
@@ -128,11 +128,21 @@ def test_log_sigma2_of_another_shape_is_refused() -> None:
         link(numpy.zeros((1, 785), "f"))
 
 
-def test_sharing_computes_log_alpha_once() -> None:
+def test_divergence_of_the_forward_pass_is_kept() -> None:
     link = make_sparse(VariationalDropoutLinear(6, 4))
-    with sharing_log_alpha([link]):
-        assert link.log_alpha() is link.log_alpha()
-    assert link.log_alpha() is not link.log_alpha()
+    before = link.kl_divergence().array
+    with keeping_divergences([link]):
+        y = link(numpy.ones((2, 6), "f"))
+        divergence = link.kl_divergence()
+        assert divergence.creator is y.creator
+        numpy.testing.assert_allclose(divergence.array, before, rtol=1e-6)
+    assert link.kl_divergence() is not divergence
+
+
+def test_divergence_without_a_forward_pass_is_computed() -> None:
+    link = make_sparse(VariationalDropoutLinear(6, 4))
+    with keeping_divergences([link]):
+        assert float(link.kl_divergence().array) > 0
 
 
 @pytest.mark.parametrize("in_size", [None, 5])

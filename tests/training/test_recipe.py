@@ -25,6 +25,7 @@ def test_the_papers_recipe() -> None:
         "initial_log_sigma2": -10,
         "threshold": 3,
         "theta_std": 0.01,
+        "compact_every": 5,
         "seed": 0,
         "validation": 0,
     }

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import chainer
@@ -117,6 +118,42 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     for mine, theirs in zip(whole, parts, strict=True):
         del mine["seconds"], theirs["seconds"]
         assert mine == pytest.approx(theirs, rel=1e-12)
+
+
+@pytest.mark.parametrize("stop", [7, 9, 17])
+def test_a_run_that_was_compacted_goes_on_as_it_was(
+    data: Dataset, tmp_path: Path, stop: int
+) -> None:
+    recipe = replace(RECIPE, epochs=4, threshold=-7.5, compact_every=1)
+    whole, parts = tmp_path / "whole.h5", tmp_path / "parts.h5"
+    shapes: list[tuple[int, ...]] = []
+    run = start(
+        recipe,
+        data,
+        whole,
+        Callbacks(on_step=lambda step: shapes.append(run.checkpoint.model.l1.W.shape)),
+    )
+    run.run()
+    assert shapes[0] == (300, 64)
+    assert shapes[stop - 1] < shapes[0]
+    with pytest.raises(TrainingInterruptedError):
+        start(recipe, data, parts, stop_after(stop)).run()
+    assert load_checkpoint(parts).model.l1.W.shape == (300, 64)
+    TrainingRun.resume(parts, data, CPU, Callbacks()).run()
+    assert_same_parameters(parts, whole)
+
+
+def test_compaction_can_be_left_out(data: Dataset, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, threshold=-7.5, compact_every=0)
+    shapes: list[tuple[int, ...]] = []
+    run = start(
+        recipe,
+        data,
+        tmp_path / "c.h5",
+        Callbacks(on_step=lambda step: shapes.append(run.checkpoint.model.l1.W.shape)),
+    )
+    run.run()
+    assert set(shapes) == {(300, 64)}
 
 
 def test_a_finished_run_is_resumed_to_nothing(data: Dataset, tmp_path: Path) -> None:

@@ -29,6 +29,17 @@ def gpu_option(command: Command) -> Command:
     )(command)
 
 
+def threads_option(command: Command) -> Command:
+    """--threads."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Threads for matrix products; a run is repeated to the bit with the same number only.  "
+        "[default: 2, or 1 where there is one processor]",
+    )(command)
+
+
 def dataset_options(default: str) -> Callable[[Command], Command]:
     """--dataset and --data-root."""
 

@@ -60,6 +60,13 @@ class Progress:
             total=steps, disable=None, leave=False, unit="step", file=sys.stderr, dynamic_ncols=True
         )
 
+    def tell_of_compiling(self) -> None:
+        """Say why nothing happens."""
+        if not self._quiet:
+            click.echo(
+                "compiling the kernels for this machine, once; it takes some seconds", err=True
+            )
+
     def end(self) -> None:
         """Take the bar away."""
         if self._bar is not None:

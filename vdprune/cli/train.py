@@ -17,6 +17,7 @@ from vdprune.cli.options import (
     gpu_option,
     out_option,
     output_options,
+    threads_option,
 )
 from vdprune.errors import ArgumentError
 from vdprune.training.recipe import RECIPES, Recipe
@@ -52,6 +53,11 @@ def recipe_option(name: str, kind: Any, text: str) -> Any:
 @recipe_option("--initial-log-sigma2", float, "Where the weights' log variances start.")
 @recipe_option("--threshold", float, "Log alpha above which a weight counts as zero.")
 @recipe_option("--theta-std", float, "Standard deviation of the initial weights.")
+@recipe_option(
+    "--compact-every",
+    int,
+    "Epochs after which units and pixels without weights drop out of training; 0: never.",
+)
 @recipe_option("--seed", int, "Seed of everything random.")
 @recipe_option(
     "--validation",
@@ -63,6 +69,7 @@ def recipe_option(name: str, kind: Any, text: str) -> Any:
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
 @gpu_option
+@threads_option
 @output_options
 @config_option
 def train_command(
@@ -74,6 +81,7 @@ def train_command(
     resume: bool,
     overwrite: bool,
     gpu: int | None,
+    threads: int | None,
     json: bool,
     quiet: bool,
     **options: Any,
@@ -90,18 +98,21 @@ def train_command(
     from vdprune.cli.progress import Progress
     from vdprune.cli.results import warn_of_collapse
     from vdprune.devices import get_device
+    from vdprune.kernels.loading import load_kernels
+    from vdprune.threads import limited_threads
     from vdprune.training.extensions import TrainingInterruptedError
 
     if resume and overwrite:
         raise click.UsageError("give --resume or --overwrite, not both")
     device = get_device(gpu)
     given = {"arch": arch, "dataset": dataset, "recipe": recipe, **options}
-    with _watching_signals() as received:
+    with limited_threads(threads), _watching_signals() as received:
         progress = Progress(quiet, lambda: bool(received))
         if resume:
             run = _resume(out, given, data_root, device, progress)
         else:
             run = _start(out, given, data_root, device, progress, overwrite)
+        load_kernels(progress.tell_of_compiling)
         progress.begin(run)
         try:
             run.run()

@@ -1,5 +1,6 @@
 """Stateless differentiable maths, one function per file."""
 
+from vdprune.functions.joint_objective import joint_objective
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import is_kept, log_alpha
@@ -9,6 +10,7 @@ from vdprune.functions.weight_moments import weight_moments
 
 __all__ = [
     "is_kept",
+    "joint_objective",
     "kl_divergence",
     "local_reparameterisation",
     "log_alpha",

@@ -6,10 +6,7 @@ from chainer import Variable
 from chainer.backend import get_array_module
 
 from vdprune.functions.first_order import FirstOrderFunction
-
-K1 = 0.63576
-K2 = 1.87320
-K3 = 1.48695
+from vdprune.kernels.constants import K1, K2, K3
 
 
 class KLDivergence(FirstOrderFunction):

@@ -8,8 +8,7 @@ from chainer.backend import get_array_module
 
 from vdprune.errors import ArgumentError
 from vdprune.functions.first_order import FirstOrderFunction
-
-_EPSILON = 1e-8  # the gradient of the square root stays finite where the variance is zero
+from vdprune.kernels.constants import EPSILON
 
 
 class LocalReparameterisation(FirstOrderFunction):
@@ -24,7 +23,7 @@ class LocalReparameterisation(FirstOrderFunction):
         xp = get_array_module(mean)
         if self.noise is None:
             self.noise = _standard_normal(xp, mean.shape, mean.dtype)
-        y = variance + _EPSILON
+        y = variance + EPSILON
         xp.sqrt(y, out=y)
         self.half_noise_over_deviation = 0.5 * self.noise / y
         y *= self.noise

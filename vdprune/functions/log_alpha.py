@@ -2,15 +2,12 @@
 
 from typing import Any
 
-from chainer import Variable, as_variable
+from chainer import Variable
 from chainer.backend import get_array_module
 
 from vdprune.errors import ArgumentError
 from vdprune.functions.first_order import FirstOrderFunction
-
-LOG_ALPHA_MIN = -8.0
-LOG_ALPHA_MAX = 8.0
-_EPSILON = 1e-8  # keeps the logarithm of a weight that is zero finite
+from vdprune.kernels.constants import EPSILON, LOG_ALPHA_MAX, LOG_ALPHA_MIN
 
 
 class LogAlpha(FirstOrderFunction):
@@ -20,7 +17,7 @@ class LogAlpha(FirstOrderFunction):
         W, log_sigma2 = inputs
         xp = get_array_module(W)
         y = W * W
-        y += _EPSILON
+        y += EPSILON
         self.slope = W / y  # half of d log(W^2 + 1e-8) / dW
         xp.log(y, out=y)
         xp.subtract(log_sigma2, y, out=y)
@@ -53,13 +50,25 @@ def log_alpha(W: Any, log_sigma2: Any) -> Variable:
     Source: Molchanov et al., "Variational Dropout Sparsifies Deep Neural Networks", ICML 2017,
     section 4.2 (additive noise reparameterization); the constants are those of the authors' code.
     """
-    W, log_sigma2 = as_variable(W), as_variable(log_sigma2)
+    check_same_shape(W, log_sigma2)
+    return LogAlpha().apply((W, log_sigma2))[0]
+
+
+def check_same_shape(W: Any, log_sigma2: Any) -> None:
+    """Make sure that each weight has one variance.
+
+    Args:
+        W: Means theta of the weights.
+        log_sigma2: Logarithms of their variances.
+
+    Raises:
+        ArgumentError: The two have different shapes.
+    """
     if W.shape != log_sigma2.shape:
         raise ArgumentError(
             f"log_sigma2 has shape {log_sigma2.shape}, W has {W.shape}: each weight has one "
             "variance, so the two must be the same"
         )
-    return LogAlpha().apply((W, log_sigma2))[0]
 
 
 def is_kept(log_alpha: Any, threshold: float) -> Any:

@@ -2,13 +2,34 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import chainer.functions as F
+import numpy
 from chainer import Parameter, Variable, as_array, initializers
 
 from vdprune import functions
 from vdprune.errors import ArgumentError
+from vdprune.functions.variational_layer import Alive
 from vdprune.links.threshold import resolve_threshold
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A compacted link's arrays as they were; what was dropped stays as it is in them.
+
+    Args:
+        arrays: Parameter arrays by name.
+        states: Arrays of the optimizer's state by parameter name and key.
+        dropped_divergence: KL divergence of the weights that were dropped, summed.
+        dropped_p: Their dropout rates, summed.
+    """
+
+    arrays: dict[str, Any]
+    states: dict[tuple[str, str], Any]
+    dropped_divergence: float
+    dropped_p: float
 
 
 class VariationalDropout:
@@ -23,7 +44,9 @@ class VariationalDropout:
     p_threshold: float
     loga_threshold: float
     mask_variance: bool
-    _shared_log_alpha: list[Variable] | None = None
+    alive: Alive | None = None  # set while the link is compacted: see vdprune.links.compaction
+    whole: Whole | None = None
+    _divergences: list[Variable] | None = None
 
     def init_variational_dropout(
         self,
@@ -57,6 +80,11 @@ class VariationalDropout:
         if hasattr(self, "log_sigma2"):
             self.log_sigma2.initialize(self.W.shape)
 
+    def _initialize_log_sigma2(self) -> None:
+        """Give it the shape of weights that came from elsewhere, as from a file of a plain link."""
+        if self.log_sigma2.array is None:
+            self.log_sigma2.initialize(self.W.shape)
+
     def log_alpha(self) -> Variable:
         """Log alpha of the weights.
 
@@ -71,13 +99,8 @@ class VariationalDropout:
                 f"{type(self).__name__} has no weights yet: its input size was left open, so call "
                 "it on a batch, or give the size, before asking for its log alpha"
             )
-        if self.log_sigma2.array is None:
-            self.log_sigma2.initialize(self.W.shape)
-        if self._shared_log_alpha is None:
-            return functions.log_alpha(self.W, self.log_sigma2)
-        if not self._shared_log_alpha:
-            self._shared_log_alpha.append(functions.log_alpha(self.W, self.log_sigma2))
-        return self._shared_log_alpha[0]
+        self._initialize_log_sigma2()
+        return functions.log_alpha(self.W, self.log_sigma2)
 
     def kl_divergence(self) -> Variable:
         """KL(q || p) of the link's weights, summed.
@@ -85,7 +108,14 @@ class VariationalDropout:
         Returns:
             Variable of shape (), in nats.
         """
+        if self._divergences:
+            return self._divergences[0]
         return functions.kl_divergence(self.log_alpha())
+
+    def sum_of_p(self) -> float:
+        """Sum of the weights' dropout rates p = alpha / (1 + alpha)."""
+        dropped = self.whole.dropped_p if self.whole else 0.0
+        return float(F.sigmoid(self.log_alpha().array).array.sum()) + dropped
 
     def kept(self) -> Any:
         """Which weights survive the threshold.
@@ -99,25 +129,37 @@ class VariationalDropout:
         """The weights as evaluation uses them: the means, zero above the threshold.
 
         Returns:
-            Variable of the shape and dtype of ``W``.
+            Variable of the dtype of ``W`` and of its shape, its whole one while the link is compacted.
         """
-        return self.W * self.kept().astype(self.W.dtype)
+        masked_W = self.W * self.kept().astype(self.W.dtype)
+        if self.alive is None or self.whole is None:
+            return masked_W
+        whole_W = numpy.zeros_like(self.whole.arrays["W"])
+        whole_W[numpy.ix_(self.alive.outputs, self.alive.inputs)] = masked_W.array
+        return Variable(whole_W)
+
+    def _keep_divergence(self, y_and_divergence: tuple[Variable, Variable]) -> Variable:
+        """Return the first of the two; inside `keeping_divergences` keep the second."""
+        y, divergence = y_and_divergence
+        if self._divergences is not None:
+            self._divergences.append(divergence)
+        return y
 
 
 @contextlib.contextmanager
-def sharing_log_alpha(links: Iterable[VariationalDropout]) -> Iterator[None]:
-    """Compute each link's log alpha once for all that is done in the context.
+def keeping_divergences(links: Iterable[VariationalDropout]) -> Iterator[None]:
+    """Let links remember the KL divergence that their forward pass computes on its way.
 
     The parameters must not change meanwhile.
 
     Args:
-        links: The links that are to share.
+        links: The links.
     """
     links = list(links)
     for link in links:
-        link._shared_log_alpha = []
+        link._divergences = []
     try:
         yield
     finally:
         for link in links:
-            link._shared_log_alpha = None
+            link._divergences = None

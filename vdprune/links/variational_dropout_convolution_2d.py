@@ -88,12 +88,15 @@ class VariationalDropoutConvolution2D(VariationalDropout, L.Convolution2D):
         }
         if not chainer.config.train:
             return F.convolution_2d(x, self.masked_W(), self.b, **geometry)
-        return functions.variational_dropout_convolution_2d(
+        self._initialize_log_sigma2()
+        y_and_divergence = functions.variational_dropout_convolution_2d(
             x,
             self.W,
-            self.log_alpha(),
+            self.log_sigma2,
             self.b,
             **geometry,
             threshold=self.loga_threshold,
             mask_variance=self.mask_variance,
+            alive=self.alive,
         )
+        return self._keep_divergence(y_and_divergence)

@@ -72,12 +72,15 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
             self._initialize_params(int(numpy.prod(x.shape[n_batch_axes:])))
         if not chainer.config.train:
             return F.linear(x, self.masked_W(), self.b, n_batch_axes=n_batch_axes)
-        return functions.variational_dropout_linear(
+        self._initialize_log_sigma2()
+        y_and_divergence = functions.variational_dropout_linear(
             x,
             self.W,
-            self.log_alpha(),
+            self.log_sigma2,
             self.b,
             n_batch_axes,
             self.loga_threshold,
             self.mask_variance,
+            alive=self.alive,
         )
+        return self._keep_divergence(y_and_divergence)

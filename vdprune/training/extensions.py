@@ -7,6 +7,7 @@ from typing import Any
 from chainer import DictSummary
 from chainer.training import Extension, Trainer
 
+from vdprune.chain import VariationalDropoutChain
 from vdprune.checkpoint import History
 from vdprune.errors import VdpruneError
 from vdprune.training.recipe import Recipe
@@ -39,6 +40,35 @@ class Schedules(Extension):
         epoch = min(trainer.updater.epoch, self.recipe.epochs - 1)
         optimizer.alpha = learning_rate_at(self.recipe, epoch)
         optimizer.target.kl_coef = kl_weight_at(self.recipe, epoch)
+
+
+class Compaction(Extension):
+    """Trains a smaller network as weights fall away: see `VariationalDropoutChain.compact`.
+
+    At the end of each epoch, before other extensions look at the network or save it, it has its whole
+    size again.
+
+    Args:
+        model: The network.
+        every: How many epochs pass from one look at what is alive to the next. A weight that was dropped
+            does not come back.
+    """
+
+    # Chainer's trigger for epochs fires in the first step after a resume, too.
+    trigger = (1, "iteration")
+    priority = 400
+
+    def __init__(self, model: VariationalDropoutChain, every: int = 5) -> None:
+        self.model = model
+        self.every = every
+
+    def __call__(self, trainer: Trainer) -> None:
+        """At the end of an epoch bring the network to its whole size, and drop what is dead."""
+        if not trainer.updater.is_new_epoch:
+            return
+        self.model.expand()
+        if trainer.updater.epoch % self.every == 0:
+            self.model.compact(self.model.find_compaction())
 
 
 class EpochLog(Extension):

@@ -22,6 +22,8 @@ class Recipe:
         initial_log_sigma2: Where the logarithm of the weights' variances starts.
         threshold: Log alpha above which a weight is cut.
         theta_std: Standard deviation of the initial weights.
+        compact_every: Epochs after which what has no weights left is dropped from the arrays that are
+            trained, for good; 0 for never.
         seed: Seed of everything random.
         validation: Training examples held out.
 
@@ -41,6 +43,7 @@ class Recipe:
     initial_log_sigma2: float = -10.0
     threshold: float = 3.0
     theta_std: float = 0.01
+    compact_every: int = 5
     seed: int = 0
     validation: int = 0
 
@@ -49,7 +52,13 @@ class Recipe:
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ArgumentError(f"{field.name} is {value}: it must be a finite number")
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("validation", 0)):
+        for name, least in (
+            ("epochs", 1),
+            ("batch_size", 1),
+            ("seed", 0),
+            ("validation", 0),
+            ("compact_every", 0),
+        ):
             if getattr(self, name) < least:
                 raise ArgumentError(f"{name} is {getattr(self, name)}: it must be {least} or more")
         if self.seed >= 2**32:

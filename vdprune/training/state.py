@@ -8,6 +8,8 @@ from chainer import Optimizer
 from chainer.dataset import Iterator
 from chainer.serializers import HDF5Deserializer, HDF5Serializer
 
+from vdprune.functions.variational_layer import Alive
+
 
 def save_state(
     group: h5py.Group, optimizer: Optimizer, iterator: Iterator, summary: Any, iteration: int
@@ -16,12 +18,17 @@ def save_state(
 
     Args:
         group: Where to; empty.
-        optimizer: The optimizer.
+        optimizer: The optimizer of a `VariationalDropoutChain` at its whole size.
         iterator: The iterator over the training examples.
         summary: The means of the epoch so far, a ``chainer.DictSummary``.
         iteration: Training steps done.
     """
     group.attrs["iteration"] = iteration
+    compaction = group.create_group("compaction")
+    for name, alive in optimizer.target.compaction.items():
+        layer = compaction.create_group(name)
+        layer.create_dataset("outputs", data=alive.outputs)
+        layer.create_dataset("inputs", data=alive.inputs)
     group.attrs["epoch"] = iterator.epoch
     HDF5Serializer(group.create_group("optimizer")).save(optimizer)
     HDF5Serializer(group.create_group("iterator")).save(iterator)
@@ -47,6 +54,17 @@ def load_state(group: h5py.Group, optimizer: Optimizer, iterator: Iterator, summ
         Training steps done.
     """
     HDF5Deserializer(group["optimizer"]).load(optimizer)
+    optimizer.target.compact(
+        {
+            name: Alive(
+                group["compaction"][name]["outputs"][...],
+                group["compaction"][name]["inputs"][...],
+                link.W.shape[:2],
+            )
+            for name, link in optimizer.target.named_variational_links()
+            if name in group["compaction"]
+        }
+    )
     HDF5Deserializer(group["iterator"]).load(iterator)
     HDF5Deserializer(group["summary"]).load(summary)
     random_state = group["random_state"]

@@ -7,9 +7,7 @@ from typing import Any
 
 import h5py
 import numpy
-from chainer import optimizers
 from chainer.backend import Device
-from chainer.datasets import TupleDataset
 from chainer.iterators import SerialIterator
 from chainer.training import Trainer
 from chainer.training.updaters import StandardUpdater
@@ -21,7 +19,15 @@ from vdprune.errors import ArgumentError, NonFiniteLossError
 from vdprune.evaluation import evaluate
 from vdprune.finiteness import check_finite, check_parameters
 from vdprune.storage import check_writable
-from vdprune.training.extensions import Checkpoints, EpochLog, Schedules, on_each_step
+from vdprune.training.adam import Adam
+from vdprune.training.batches import ArrayBatches
+from vdprune.training.extensions import (
+    Checkpoints,
+    Compaction,
+    EpochLog,
+    Schedules,
+    on_each_step,
+)
 from vdprune.training.recipe import Recipe
 from vdprune.training.state import load_state, save_state
 
@@ -105,11 +111,15 @@ class TrainingRun:
         model = checkpoint.model
         model.num_train = len(train.x)
         model.to_device(device)
-        self._optimizer = optimizers.Adam(alpha=self.recipe.learning_rate)
+        self._optimizer = Adam(alpha=self.recipe.learning_rate)
         self._optimizer.setup(model)
-        self._iterator = SerialIterator(TupleDataset(train.x, train.t), self.recipe.batch_size)
+        self._iterator = SerialIterator(range(len(train.x)), self.recipe.batch_size)
         self._updater = StandardUpdater(
-            self._iterator, self._optimizer, device=device, loss_func=model.calc_loss
+            self._iterator,
+            self._optimizer,
+            converter=ArrayBatches(train.x, train.t),
+            device=device,
+            loss_func=model.calc_loss,
         )
         self._log = EpochLog(checkpoint.history, self._describe_network, self._end_epoch)
 
@@ -173,6 +183,8 @@ class TrainingRun:
         trainer = Trainer(self._updater, (self.recipe.epochs, "epoch"), out=str(self.out.parent))
         trainer.extend(self._log)
         trainer.extend(Schedules(self.recipe), priority=200)
+        if self.recipe.compact_every:
+            trainer.extend(Compaction(self.checkpoint.model, self.recipe.compact_every))
         trainer.extend(
             on_each_step(self._callbacks.on_step), name="on_step", trigger=(1, "iteration")
         )
@@ -207,6 +219,7 @@ class TrainingRun:
 
     def _save(self) -> None:
         model = self.checkpoint.model
+        model.expand()
         check_parameters(model, model.iteration)
 
         def save_training(group: h5py.Group) -> None:

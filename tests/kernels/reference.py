@@ -1,0 +1,73 @@
+"""The kernels once more, in plain NumPy and float64: what the compiled ones are checked against."""
+
+from typing import Any
+
+import numpy
+
+Array = numpy.ndarray
+
+
+def weight_moments(
+    W: Array, log_sigma2: Array, threshold: float, mask_variance: bool
+) -> tuple[Array, Array, Array, float]:
+    """Return mean, variance, log alpha and KL divergence."""
+    W, log_sigma2 = W.astype("f8"), log_sigma2.astype("f8")
+    log_alpha = numpy.clip(log_sigma2 - numpy.log(W**2 + 1e-8), -8, 8)
+    is_cut = log_alpha > threshold
+    variance = numpy.exp(log_alpha) * W**2
+    sigmoid = 1 / (1 + numpy.exp(-(1.87320 + 1.48695 * log_alpha)))
+    divergence = 0.63576 - 0.63576 * sigmoid + 0.5 * numpy.log1p(numpy.exp(-log_alpha))
+    return (
+        numpy.where(is_cut, 0, W),
+        numpy.where(is_cut & mask_variance, 0, variance),
+        log_alpha,
+        float(divergence.sum()),
+    )
+
+
+def philox(counter: int, key: tuple[int, int]) -> list[int]:
+    """Philox4x32-10 with Python's integers."""
+    a, b, c, d = counter, 0, 0, 0
+    key0, key1 = key
+    for _ in range(10):
+        left, right = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b, c, d = (
+            (right >> 32) ^ b ^ key0,
+            right % 2**32,
+            (left >> 32) ^ d ^ key1,
+            left % 2**32,
+        )
+        key0, key1 = (key0 + 0x9E3779B9) % 2**32, (key1 + 0xBB67AE85) % 2**32
+    return [a, b, c, d]
+
+
+def normals(size: int, key: tuple[int, int]) -> Array:
+    """Return the noise that `sample` adds: Box and Muller on Philox."""
+    n = -(-size // 4)
+    drawn = numpy.empty((4, n))
+    for i in range(n):
+        words = philox(i, key)
+        for k in (0, 2):
+            uniform = ((words[k] >> 8) + 0.5) / 2**24
+            angle = 2 * numpy.pi * words[k + 1] / 2**32
+            radius = numpy.sqrt(-2 * numpy.log(uniform))
+            drawn[k, i], drawn[k + 1, i] = radius * numpy.sin(angle), radius * numpy.cos(angle)
+    return drawn.ravel()[:size]
+
+
+def adam(
+    data: Array, gradient: Array, m: Array, v: Array, betas: tuple[float, float], rate: float
+) -> tuple[Array, Array, Array]:
+    """Return parameter and moments after a step, the epsilon being 1e-8."""
+    m = m + (1 - betas[0]) * (gradient - m)
+    v = v + (1 - betas[1]) * (gradient**2 - v)
+    return data - rate * m / (numpy.sqrt(v) + 1e-8), m, v
+
+
+def unfold(x: Array, ksize: Any, stride: Any, pad: Any, dilate: Any) -> Array:
+    """Return columns of shape (channels, kh, kw, images, out_height, out_width)."""
+    x = numpy.pad(x, ((0, 0), (0, 0), (pad[0], pad[0]), (pad[1], pad[1])))
+    reach = [(k - 1) * d + 1 for k, d in zip(ksize, dilate, strict=True)]
+    windows = numpy.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))
+    windows = windows[:, :, :: stride[0], :: stride[1], :: dilate[0], :: dilate[1]]
+    return windows.transpose(1, 4, 5, 0, 2, 3)

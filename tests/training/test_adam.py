@@ -1,0 +1,83 @@
+from pathlib import Path
+from typing import Any
+
+import chainer
+import numpy
+import pytest
+from chainer import Link, Parameter, serializers
+
+from vdprune import Adam
+
+
+def make_link(dtype: str = "f") -> Link:
+    link = Link()
+    with link.init_scope():
+        link.W = Parameter(numpy.linspace(-1, 1, 60, dtype=dtype).reshape(6, 10))
+    return link
+
+
+def take_steps(optimizer: Any, link: Link, steps: int = 5) -> numpy.ndarray:
+    optimizer.setup(link)
+    for step in range(steps):
+        link.W.grad = numpy.cos(link.W.array * (step + 3)).astype(link.W.dtype)
+        optimizer.update()
+    return link.W.array
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"alpha": 0.1, "beta1": 0.5, "beta2": 0.9, "eps": 1e-4, "eta": 0.7},
+        {"weight_decay_rate": 0.1},
+        {"amsgrad": True},
+        {"adabound": True},
+    ],
+    ids=str,
+)
+def test_steps_are_chainers(options: dict[str, Any], dtype: str) -> None:
+    if dtype == "f2":
+        options = {"eps": 1e-3, **options}
+    mine = take_steps(Adam(**options), make_link(dtype))
+    theirs = take_steps(chainer.optimizers.Adam(**options), make_link(dtype))
+    assert mine.dtype == dtype
+    tolerance = {"f4": 1e-6, "f8": 1e-14, "f2": 0}[dtype]
+    numpy.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance)
+
+
+def test_the_kernel_does_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(rule: Any, param: Parameter) -> None:
+        raise AssertionError("Chainer's own rule was called")
+
+    monkeypatch.setattr(chainer.optimizers.adam.AdamRule, "update_core_cpu", refuse)
+    take_steps(Adam(), make_link())
+
+
+def test_arrays_that_are_not_contiguous_are_left_to_chainer() -> None:
+    link = make_link()
+    link.W.array = numpy.asfortranarray(link.W.array)
+    expected = take_steps(chainer.optimizers.Adam(), make_link())
+    numpy.testing.assert_allclose(take_steps(Adam(), link), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_parameters_without_a_gradient_stay() -> None:
+    link = make_link()
+    optimizer = Adam().setup(link)
+    link.cleargrads()
+    optimizer.update()
+    numpy.testing.assert_array_equal(link.W.array, make_link().W.array)
+
+
+def test_saved_state_is_chainers(tmp_path: Path) -> None:
+    theirs, link = chainer.optimizers.Adam(), make_link()
+    take_steps(theirs, link)
+    serializers.save_npz(tmp_path / "state.npz", theirs)
+    other = make_link()
+    other.W.array[...] = link.W.array
+    mine = Adam().setup(other)
+    serializers.load_npz(tmp_path / "state.npz", mine)
+    for optimizer, target in ((theirs, link), (mine, other)):
+        target.W.grad = numpy.sin(target.W.array)
+        optimizer.update()
+    numpy.testing.assert_allclose(other.W.array, link.W.array, rtol=1e-6, atol=1e-7)

@@ -1,0 +1,65 @@
+"""What training minimises: the data's loss and the weights' divergence."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from chainer import Variable
+from chainer.backend import get_array_module
+
+from vdprune.functions.first_order import FirstOrderFunction
+
+
+class JointObjective(FirstOrderFunction):
+    """class_loss + kl_coef * (sum of the divergences) / num_train, and the quotient alone."""
+
+    def __init__(self, kl_coef: float, num_train: int, constant: float) -> None:
+        super().__init__()
+        self.constant = constant
+        self.kl_coef = kl_coef
+        self.num_train = num_train
+
+    def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        class_loss, *divergences = inputs
+        xp = get_array_module(class_loss)
+        kl = sum(divergences, self.constant) / self.num_train
+        dtype = class_loss.dtype
+        return xp.asarray(class_loss + self.kl_coef * kl, dtype), xp.asarray(kl, dtype)
+
+    def backward_arrays(
+        self, indexes: tuple[int, ...], grad_outputs: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        g_loss, g_kl = grad_outputs
+        g_divergence = 0.0
+        if g_loss is not None:
+            g_divergence += g_loss * (self.kl_coef / self.num_train)
+        if g_kl is not None:
+            g_divergence += g_kl / self.num_train
+        present = g_kl if g_loss is None else g_loss
+        g_divergence = get_array_module(present).asarray(g_divergence, present.dtype)
+        return tuple(g_divergence if index else g_loss for index in indexes)
+
+
+def joint_objective(
+    class_loss: Any,
+    divergences: Sequence[Any],
+    kl_coef: float,
+    num_train: int,
+    constant: float = 0.0,
+) -> tuple[Variable, Variable]:
+    """Add the KL divergence per training example to the loss of the data.
+
+    Args:
+        class_loss: Mean loss of a batch, shape ().
+        divergences: KL divergence of each layer's weights, shape () each, in nats.
+        kl_coef: Weight of the divergence.
+        num_train: Number of training examples.
+        constant: Divergence of weights that are not trained any more.
+
+    Returns:
+        class_loss + kl_coef * (sum(divergences) + constant) / num_train, and the divergence per
+        training example alone; both of shape ().
+
+    Source: Molchanov et al., ICML 2017, equations 3 and 4, divided by the number of examples.
+    """
+    loss, kl = JointObjective(kl_coef, num_train, constant).apply((class_loss, *divergences))
+    return loss, kl

@@ -1,0 +1,8 @@
+"""The numbers in the formulas of Molchanov et al., ICML 2017, as in the authors' code."""
+
+K1 = 0.63576
+K2 = 1.87320
+K3 = 1.48695
+LOG_ALPHA_MIN = -8.0
+LOG_ALPHA_MAX = 8.0
+EPSILON = 1e-8  # keeps the logarithm of a weight of zero and the root of a variance of zero tame

@@ -1,0 +1,36 @@
+"""Kernels made ready before they are needed."""
+
+import threading
+from collections.abc import Callable
+
+import numpy
+
+_PATIENCE = 2.0  # seconds; what the disk keeps is loaded in less
+
+
+def load_kernels(on_compile: Callable[[], object]) -> None:
+    """Load the compiled kernels for float32, or compile them, which takes some seconds once.
+
+    Args:
+        on_compile: Called when they take long, from another thread.
+    """
+    timer = threading.Timer(_PATIENCE, on_compile)
+    timer.daemon = True
+    timer.start()
+    try:
+        _call_each()
+    finally:
+        timer.cancel()
+
+
+def _call_each() -> None:
+    from vdprune.kernels import cpu, unfolding
+
+    a, b, c, d, e = numpy.ones((5, 1), numpy.float32)
+    cpu.weight_moments(a, b, 3.0, False, c, d, e)
+    cpu.weight_gradients(a, e, d, 3.0, False, 0.0, b, c)
+    cpu.sample(a, b, 0, 0)
+    cpu.adam(a, b, c, d, 0.9, 0.999, 1e-8, 1e-3)
+    x, columns = numpy.ones((1, 1, 1, 1), "f4"), numpy.ones((1, 1, 1, 1, 1, 1), "f4")
+    unfolding.unfold(x, (1, 1), (0, 0), (1, 1), columns)
+    unfolding.fold(columns, (1, 1), (0, 0), (1, 1), x)

@@ -1,0 +1,94 @@
+"""Training on what is left of a layer: outputs and inputs without weights drop out of its arrays."""
+
+from typing import Any
+
+import numpy
+from chainer import as_array
+
+from vdprune.functions.variational_layer import Alive, is_fusable
+from vdprune.links.variational_dropout import VariationalDropout, Whole
+
+_NAMES = ("W", "log_sigma2")
+
+
+def find_alive(link: VariationalDropout) -> Alive | None:
+    """Find the outputs and inputs of a link that have weights left.
+
+    Args:
+        link: The link, not compacted.
+
+    Returns:
+        The two; None where nothing can be dropped: all are alive, none is, or the link is one that
+        can't be compacted (in groups, on a GPU, not yet initialised).
+    """
+    if (
+        link.W.array is None
+        or link.log_sigma2.array is None
+        or getattr(link, "groups", 1) != 1
+        or not is_fusable(link.W.array, link.log_sigma2.array)
+    ):
+        return None
+    kept = link.kept().reshape(*link.W.shape[:2], -1).any(axis=2)
+    outputs, inputs = kept.any(axis=1), kept.any(axis=0)
+    if not kept.any() or (outputs.all() and inputs.all()):
+        return None
+    return Alive(numpy.flatnonzero(outputs), numpy.flatnonzero(inputs), kept.shape)
+
+
+def compact(link: VariationalDropout, alive: Alive) -> None:
+    """Shrink a link's parameters, and their optimizer's state, to what is alive.
+
+    Args:
+        link: The link, not compacted.
+        alive: What `find_alive` found, now or before.
+    """
+    arrays, states = {}, {}
+    divergence, p = float(link.kl_divergence().array), link.sum_of_p()
+    for name, param in _params(link):
+        arrays[name] = param.array
+        param.array = _cut(param.array, alive)
+        param.cleargrad()
+        for key, state in _state_of(param).items():
+            states[name, key] = state
+            _state_of(param)[key] = _cut(state, alive)
+    divergence -= float(link.kl_divergence().array)
+    p -= link.sum_of_p()
+    link.alive = alive
+    link.whole = Whole(arrays, states, divergence, p)
+
+
+def expand(link: VariationalDropout) -> None:
+    """Bring a link's parameters back to their whole size; one that is not compacted stays as it is.
+
+    Args:
+        link: The link.
+    """
+    alive, whole = link.alive, link.whole
+    if alive is None or whole is None:
+        return
+    for name, param in _params(link):
+        param.array = _put_back(whole.arrays[name], param.array, alive)
+        param.cleargrad()
+        for key, state in _state_of(param).items():
+            if (name, key) not in whole.states:  # the optimizer's first step came after `compact`
+                whole.states[name, key] = numpy.zeros_like(whole.arrays[name])
+            _state_of(param)[key] = _put_back(whole.states[name, key], state, alive)
+    link.alive = link.whole = None
+
+
+def _params(link: Any) -> list[tuple[str, Any]]:
+    return [(name, getattr(link, name)) for name in _NAMES]
+
+
+def _state_of(param: Any) -> dict[str, Any]:
+    rule = param.update_rule
+    return {} if rule is None or rule.state is None else rule.state
+
+
+def _cut(array: Any, alive: Alive) -> Any:
+    return numpy.ascontiguousarray(as_array(array)[alive.outputs][:, alive.inputs])
+
+
+def _put_back(whole: Any, part: Any, alive: Alive) -> Any:
+    whole[numpy.ix_(alive.outputs, alive.inputs)] = part
+    return whole

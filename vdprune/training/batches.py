@@ -1,0 +1,36 @@
+"""Batches cut out of arrays, without a Python object for each example."""
+
+from typing import Any
+
+from chainer.backend import Device
+from chainer.dataset import Converter
+
+
+class ArrayBatches(Converter):
+    """Converter for an updater or evaluator whose iterator yields row numbers.
+
+    The iterator is any of Chainer's over ``range(n)``, so order, epochs and saved state are its own::
+
+        StandardUpdater(
+            SerialIterator(range(len(x)), 100), optimizer, converter=ArrayBatches(x, t)
+        )
+
+    Args:
+        *arrays: Arrays of n rows each.
+    """
+
+    def __init__(self, *arrays: Any) -> None:
+        self.arrays = arrays
+
+    def __call__(self, batch: list[int], device: Device | None = None) -> tuple[Any, ...]:
+        """Take rows.
+
+        Args:
+            batch: Row numbers.
+            device: Where the rows are to go; None leaves them.
+
+        Returns:
+            For each array its rows, shape (len(batch), ...).
+        """
+        rows = tuple(array[batch] for array in self.arrays)
+        return rows if device is None else tuple(device.send(array) for array in rows)
