@@ -300,3 +300,58 @@ def test_compacted_training_is_training() -> None:
         )  # the other one's gradient is lost in the normalization
     for found, expected in zip(*results, strict=True):
         numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_saving_and_loading_a_compacted_chain(tmp_path: Path) -> None:
+    model = make_partly_dead()
+    model.compact(model.find_compaction())
+    observe(model)
+    serializers.save_npz(tmp_path / "model.npz", model)
+    model.conv.log_sigma2.array[...] = -9
+    observe(model)
+    serializers.load_npz(tmp_path / "model.npz", model)
+    assert model.compaction == {}
+    other = make_partly_dead()
+    serializers.load_npz(tmp_path / "model.npz", other)
+    for (name, mine), (_, theirs) in zip(
+        sorted(model.namedparams()), sorted(other.namedparams()), strict=True
+    ):
+        numpy.testing.assert_array_equal(mine.array, theirs.array, err_msg=name)
+
+
+@pytest.mark.parametrize("mode", ["share", "copy"])
+def test_a_copy_is_whole(mode: str) -> None:
+    model = make_partly_dead()
+    model.compact(model.find_compaction())
+    observe(model)
+    copied = model.copy(mode)
+    assert copied.compaction == {}
+    assert copied.conv.W.shape == model.conv.W.shape == (4, 1, 3, 3)
+    observe(copied, train=False)
+
+
+def test_tied_layers_are_not_compacted() -> None:
+    model = Net(num_train=60)
+    with model.init_scope():
+        model.twin = VariationalDropoutConvolution2D(1, 4, 3)
+    observe(model, train=False)
+    model.twin.W, model.twin.log_sigma2 = model.conv.W, model.conv.log_sigma2
+    model.conv.log_sigma2.array[0] = 20
+    assert "conv" not in model.find_compaction()
+
+
+def test_divergence_has_a_gradient_after_a_pass_without_a_graph() -> None:
+    """As F.forget and a first look at the data make one."""
+
+    class Looking(Net):
+        def forward(self, x: Any) -> Any:
+            with chainer.no_backprop_mode():
+                super().forward(x)
+            return super().forward(x)
+
+    model = Looking(num_train=60, warm_up=0)
+    x, t = batch()
+    model.calc_loss(numpy.zeros_like(x), t)
+    model.cleargrads()
+    model.calc_loss(numpy.zeros_like(x), t).backward()
+    assert abs(model.conv.log_sigma2.grad).max() > 0.005

@@ -1,5 +1,6 @@
 """The chain whose loss is the joint objective of variational dropout."""
 
+from collections import Counter
 from typing import Any
 
 import chainer
@@ -138,14 +139,20 @@ class VariationalDropoutChain(Chain):
             What is alive, by layer, for `compact`; layers that are all alive are not in it.
         """
         self.expand()
-        found = {name: find_alive(link) for name, link in self.named_variational_links()}
+        links = self.named_variational_links()
+        owners = Counter(id(param) for _, link in links for param in (link.W, link.log_sigma2))
+        found = {
+            name: find_alive(link)
+            for name, link in links
+            if owners[id(link.W)] == owners[id(link.log_sigma2)] == 1  # not tied to another layer's
+        }
         return {name: alive for name, alive in found.items() if alive is not None}
 
     def compact(self, compaction: dict[str, Alive]) -> None:
         """From the next training step on, train what is alive, as a smaller and faster network.
 
         What is dropped stays as it is. While parameters are small, `expand` must come before they, or
-        their optimizer, are looked at or saved.
+        their optimizer, are looked at; not between a forward pass and its backward pass.
 
         Args:
             compaction: What `find_compaction` found, now or before; empty for the whole network.
@@ -162,6 +169,20 @@ class VariationalDropoutChain(Chain):
     def compaction(self) -> dict[str, Alive]:
         """What `compact` was given."""
         return self._compaction
+
+    def serialize(self, serializer: Any) -> None:
+        """Save or load the parameters at their whole size; what is loaded is not compacted."""
+        self.expand()
+        if isinstance(serializer, chainer.Deserializer):
+            self._compaction = {}
+        super().serialize(serializer)
+
+    def copy(self, mode: str = "share") -> "VariationalDropoutChain":
+        """Copy the chain as Chainer does, at its whole size; the copy is not compacted."""
+        self.expand()
+        copied = super().copy(mode)
+        copied._compaction = {}
+        return copied
 
     def to_variational_dropout(self, **kwargs: Any) -> conversion.ConversionReport:
         """Turn every Linear and Convolution2D of the chain into its variational twin, in place.

@@ -27,6 +27,7 @@ def prune(checkpoint: Checkpoint, threshold: float) -> Checkpoint:
     """
     if not math.isfinite(threshold):
         raise ArgumentError(f"the threshold is {threshold}: it must be a finite number, as 3.0")
+    checkpoint.model.compact({})
     for _, link in checkpoint.model.named_variational_links():
         link.loga_threshold = threshold
         link.W.array[...] = as_array(link.masked_W())
@@ -48,6 +49,7 @@ def threshold_for_sparsity(model: VariationalDropoutChain, target: float) -> flo
     """
     if not 0 <= target < 1:
         raise ArgumentError(f"the target sparsity is {target}: it must be at least 0 and below 1")
+    model.expand()
     log_alpha = numpy.sort(numpy.concatenate(_log_alphas(model)))
     keep = math.floor(log_alpha.size * (1 - target) + 1e-9)
     if keep == log_alpha.size:

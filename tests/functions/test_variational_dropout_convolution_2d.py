@@ -6,6 +6,7 @@ import pytest
 from chainer import gradient_check
 from scipy.signal import correlate2d
 
+from vdprune.errors import ArgumentError
 from vdprune.functions import kl_divergence, log_alpha, variational_dropout_convolution_2d
 from vdprune.functions.variational_dropout_convolution_2d import (
     VariationalDropoutConvolution2DFunction,
@@ -127,3 +128,17 @@ def test_negative_bias_is_no_variance() -> None:
     a = make_inputs((-4, 4))
     y, _ = variational_dropout_convolution_2d(a["x"], a["W"], a["log_sigma2"], a["b"] - 100)
     assert numpy.isfinite(y.array).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 4, 4), (4, 2, 4, 4)])
+def test_noise_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    a = make_inputs((-4, 4))
+    noise = numpy.random.randn(*shape)
+    with pytest.raises(ArgumentError, match="noise has shape"):
+        variational_dropout_convolution_2d(a["x"], a["W"], a["log_sigma2"], noise=noise)
+
+
+def test_no_examples() -> None:
+    a = make_inputs((-4, 4))
+    y, _ = variational_dropout_convolution_2d(a["x"][:0], a["W"], a["log_sigma2"], a["b"])
+    assert y.shape[:2] == (0, 4)

@@ -6,6 +6,7 @@ import numpy
 import pytest
 from chainer import gradient_check
 
+from vdprune.errors import ArgumentError
 from vdprune.functions import kl_divergence, log_alpha, variational_dropout_linear
 from vdprune.functions.variational_dropout_linear import VariationalDropoutLinearFunction
 
@@ -126,3 +127,17 @@ def test_bias_is_not_in_the_variance() -> None:
     with_bias, _ = variational_dropout_linear(x, W, log_sigma2, a["b"] - 100, noise=noise)
     without, _ = variational_dropout_linear(x, W, log_sigma2, noise=noise)
     numpy.testing.assert_allclose(with_bias.array - without.array, [a["b"] - 100] * 3)
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (4, 3), (12,)])
+def test_noise_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    a = make_inputs((-4, 4))
+    noise = numpy.random.randn(*shape)
+    with pytest.raises(ArgumentError, match="noise has shape"):
+        variational_dropout_linear(a["x"], a["W"], a["log_sigma2"], noise=noise)
+
+
+def test_no_examples() -> None:
+    a = make_inputs((-4, 4))
+    y, _ = variational_dropout_linear(a["x"][:0], a["W"], a["log_sigma2"], a["b"])
+    assert y.shape[:2] == (0, 4)

@@ -1,3 +1,5 @@
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -5,6 +7,7 @@ import numpy
 import pytest
 
 from vdprune.kernels import compiled as module
+from vdprune.kernels import cpu
 
 
 def double(x: Any) -> None:
@@ -29,3 +32,10 @@ def test_works_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> Non
     function(x)
     assert x.tolist() == [0, 2, 4]
     assert type(function._cache).__name__ == "NullCache"
+
+
+def test_what_is_kept_on_disk_goes_when_another_file_changes() -> None:
+    folder = Path(cpu.__file__).parent
+    texts = [(folder / f"{name}.py").read_bytes() for name in ("constants", "vector_math")]
+    digest = hashlib.sha256(b"".join(texts)).hexdigest()[:16]
+    assert digest == cpu._TAKEN_FROM_ELSEWHERE, f"set it to {digest!r}"

@@ -8,6 +8,8 @@ from chainer import Variable
 
 import vdprune
 from vdprune import VariationalDropoutConvolution2D, VariationalDropoutLinear
+from vdprune.errors import ArgumentError
+from vdprune.links import compaction
 from vdprune.links.compaction import compact, expand, find_alive
 
 LINKS: dict[str, Any] = {
@@ -148,3 +150,39 @@ def test_the_divergence_of_what_was_dropped_is_known(kind: str) -> None:
     now = float(link.kl_divergence().array)
     assert 0 < now < before
     assert now + link.whole.dropped_divergence == pytest.approx(before, rel=1e-5)
+
+
+@kinds
+def test_inputs_that_do_not_fit_are_refused(kind: str) -> None:
+    link = make_partly_dead(kind)
+    compact(link, find_alive(link))
+    shape = INPUTS[kind]
+    for x in (
+        numpy.zeros((shape[0], shape[1] + 1, *shape[2:]), "f"),
+        numpy.zeros(shape, "f8"),
+    ):
+        with pytest.raises(ArgumentError, match="a compacted layer with 7 inputs got float"):
+            link(x)
+
+
+@kinds
+def test_an_interruption_in_the_middle_is_undone(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = make_partly_dead(kind)
+    alive = find_alive(link)
+    assert alive is not None
+    before = link.W.array.copy()
+    cut = compaction._cut
+
+    def interrupt(array: Any, alive: Any) -> Any:
+        if array is link.log_sigma2.array:
+            raise KeyboardInterrupt
+        return cut(array, alive)
+
+    monkeypatch.setattr(compaction, "_cut", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        compact(link, alive)
+    expand(link)
+    numpy.testing.assert_array_equal(link.W.array, before)
+    assert link.log_sigma2.shape == before.shape

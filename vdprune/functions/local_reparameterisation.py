@@ -6,8 +6,8 @@ import numpy
 from chainer import Variable, as_variable
 from chainer.backend import get_array_module
 
-from vdprune.errors import ArgumentError
 from vdprune.functions.first_order import FirstOrderFunction
+from vdprune.functions.variational_layer import check_noise
 from vdprune.kernels.constants import EPSILON
 
 
@@ -62,9 +62,5 @@ def local_reparameterisation(mean: Any, variance: Any, noise: Any = None) -> Var
     2015, section 2.2; Molchanov et al., ICML 2017, equations 17 and 18.
     """
     mean = as_variable(mean)
-    if noise is not None and noise.shape != mean.shape:
-        raise ArgumentError(
-            f"noise has shape {noise.shape}, the pre-activations have {mean.shape}: give one draw "
-            "for each of them"
-        )
+    check_noise(noise, mean.shape)
     return LocalReparameterisation(noise).apply((mean, variance))[0]

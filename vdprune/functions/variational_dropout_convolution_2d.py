@@ -11,7 +11,14 @@ from chainer.utils.conv import get_conv_outsize
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
-from vdprune.functions.variational_layer import Alive, VariationalLayer, draw, is_fusable
+from vdprune.functions.variational_layer import (
+    Alive,
+    VariationalLayer,
+    check_noise,
+    check_not_compacted,
+    draw,
+    is_fusable,
+)
 from vdprune.functions.weight_moments import weight_moments
 
 _Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -108,7 +115,8 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
 
     def _blocks(self, size: tuple[int, ...]) -> list[slice]:
         """Cut the batch into parts whose unfolded images fit into cache."""
-        per_image = self.x[:1].nbytes // self.x[0, 0].size * math.prod(self.ksize) * math.prod(size)
+        channels = self.x.shape[1]
+        per_image = self.x.itemsize * channels * math.prod(self.ksize) * math.prod(size)
         step = max(1, _BLOCK_BYTES // per_image)
         return [slice(i, i + step) for i in range(0, len(self.x), step)]
 
@@ -172,18 +180,21 @@ def variational_dropout_convolution_2d(
         weights, shape ().
 
     Raises:
-        ArgumentError: W and log_sigma2 have different shapes.
+        ArgumentError: W and log_sigma2 have different shapes, or the noise another one than the result.
 
     Source: Molchanov et al., ICML 2017, equations 14 and 18.
     """
     check_same_shape(W, log_sigma2)
     inputs = [as_variable(v) for v in (x, W, log_sigma2, b) if v is not None]
     geometry = (_pair(stride), _pair(pad), _pair(dilate))
-    if alive is not None or _fits(*(v.array for v in inputs), geometry=geometry, groups=groups):
+    if _fits(*(v.array for v in inputs), geometry=geometry, groups=groups, alive=alive):
+        filters = len(W) if alive is None else alive.shape[0]
+        check_noise(noise, (len(x), filters, *_out_size(x, W, geometry)))
         y, divergence = VariationalDropoutConvolution2DFunction(
             geometry, groups, threshold, mask_variance, noise, alive
         ).apply(inputs)
         return y, divergence
+    check_not_compacted(x, alive)
     alpha = log_alpha(W, log_sigma2)
     mean, variance = weight_moments(W, alpha, threshold, mask_variance)
     arguments = {"stride": stride, "pad": pad, "dilate": dilate, "groups": groups}
@@ -196,16 +207,23 @@ def variational_dropout_convolution_2d(
 
 
 def _fits(
-    x: Any, W: Any, log_sigma2: Any, b: Any = None, *, geometry: _Geometry, groups: int
+    x: Any,
+    W: Any,
+    log_sigma2: Any,
+    b: Any = None,
+    *,
+    geometry: _Geometry,
+    groups: int,
+    alive: Alive | None,
 ) -> bool:
     """Whether the fused function may have the arrays; what Chainer would refuse goes to Chainer."""
     arrays = (x, W, log_sigma2) if b is None else (x, W, log_sigma2, b)
     return (
         is_fusable(*arrays)
         and x.ndim == W.ndim == 4
-        and x.shape[1] == W.shape[1] * groups
+        and x.shape[1] == (W.shape[1] * groups if alive is None else alive.shape[1])
         and len(W) % groups == 0
-        and (b is None or b.shape == W.shape[:1])
+        and (b is None or len(b) == (len(W) if alive is None else alive.shape[0]))
         and min(_out_size(x, W, geometry)) > 0
     )
 

@@ -1,5 +1,6 @@
 """A fully connected layer with noise on its weights."""
 
+import math
 from typing import Any
 
 import chainer.functions as F
@@ -9,7 +10,14 @@ from chainer import Variable, as_variable
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
-from vdprune.functions.variational_layer import Alive, VariationalLayer, draw, is_fusable
+from vdprune.functions.variational_layer import (
+    Alive,
+    VariationalLayer,
+    check_noise,
+    check_not_compacted,
+    draw,
+    is_fusable,
+)
 from vdprune.functions.weight_moments import weight_moments
 
 
@@ -85,22 +93,27 @@ def variational_dropout_linear(
         out_size), dtype of x; and the KL divergence of the weights, shape ().
 
     Raises:
-        ArgumentError: W and log_sigma2 have different shapes.
+        ArgumentError: W and log_sigma2 have different shapes, or the noise another one than the result.
 
     Source: Molchanov et al., ICML 2017, equations 14 and 17.
     """
     check_same_shape(W, log_sigma2)
     batch = x.shape[:n_batch_axes]
-    flat_x = x if x.ndim == 2 else F.reshape(x, (int(numpy.prod(batch)), -1))
+    outputs = len(W) if alive is None else alive.shape[0]
+    check_noise(noise, (*batch, outputs))
+    flat_x = (
+        x if x.ndim == 2 else F.reshape(x, (math.prod(batch), math.prod(x.shape[n_batch_axes:])))
+    )
     inputs = [as_variable(v) for v in (flat_x, W, log_sigma2, b) if v is not None]
-    if alive is not None or _fits(*(v.array for v in inputs)):
+    if _fits(*(v.array for v in inputs), alive=alive):
         y, divergence = VariationalDropoutLinearFunction(
             threshold,
             mask_variance,
-            noise if noise is None else noise.reshape(len(flat_x), -1),
+            noise if noise is None else noise.reshape(len(flat_x), outputs),
             alive,
         ).apply(inputs)
-        return (y if y.shape[:-1] == batch else F.reshape(y, (*batch, -1))), divergence
+        return (y if y.shape[:-1] == batch else F.reshape(y, (*batch, outputs))), divergence
+    check_not_compacted(x, alive)
     alpha = log_alpha(W, log_sigma2)
     mean, variance = weight_moments(W, alpha, threshold, mask_variance)
     y = local_reparameterisation(
@@ -111,9 +124,8 @@ def variational_dropout_linear(
     return y, kl_divergence(alpha)
 
 
-def _fits(x: Any, W: Any, log_sigma2: Any, b: Any = None) -> bool:
+def _fits(x: Any, W: Any, log_sigma2: Any, b: Any = None, *, alive: Alive | None) -> bool:
     """Whether the fused function may have the arrays; what Chainer would refuse goes to Chainer."""
     arrays = (x, W, log_sigma2) if b is None else (x, W, log_sigma2, b)
-    return (
-        is_fusable(*arrays) and x.shape[1:] == W.shape[1:] and (b is None or b.shape == W.shape[:1])
-    )
+    outputs, inputs = W.shape if alive is None else alive.shape
+    return is_fusable(*arrays) and x.shape[1:] == (inputs,) and (b is None or b.shape == (outputs,))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy
 
+from vdprune.errors import ArgumentError
 from vdprune.functions.first_order import FirstOrderFunction
 
 
@@ -21,6 +22,10 @@ class Alive:
     outputs: Any
     inputs: Any
     shape: tuple[int, int]
+
+    def is_all(self) -> bool:
+        """Whether nothing is dead."""
+        return (len(self.outputs), len(self.inputs)) == tuple(self.shape)
 
 
 class VariationalLayer(FirstOrderFunction):
@@ -126,6 +131,40 @@ def is_fusable(*arrays: Any) -> bool:
     return dtype in (numpy.float32, numpy.float64) and all(
         isinstance(array, numpy.ndarray) and array.dtype == dtype for array in arrays
     )
+
+
+def check_noise(noise: Any, shape: tuple[int, ...]) -> None:
+    """Make sure that there is one draw for each pre-activation.
+
+    Args:
+        noise: The draws, or None.
+        shape: Shape of the pre-activations.
+
+    Raises:
+        ArgumentError: The noise has another shape.
+    """
+    if noise is not None and noise.shape != shape:
+        raise ArgumentError(
+            f"noise has shape {noise.shape}, the pre-activations have {shape}: give one draw "
+            "for each of them"
+        )
+
+
+def check_not_compacted(x: Any, alive: Alive | None) -> None:
+    """Refuse inputs that the fused function can't take where there is no other way.
+
+    Args:
+        x: The inputs.
+        alive: What the weights are for, or None.
+
+    Raises:
+        ArgumentError: The layer is compacted.
+    """
+    if alive is not None:
+        raise ArgumentError(
+            f"a compacted layer with {alive.shape[1]} inputs got {x.dtype} of shape {x.shape}: give it "
+            "inputs of the layer's size and dtype, or expand it first"
+        )
 
 
 def draw(mean: Any, variance: Any, noise: Any) -> None:

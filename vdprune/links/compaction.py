@@ -42,19 +42,22 @@ def compact(link: VariationalDropout, alive: Alive) -> None:
         link: The link, not compacted.
         alive: What `find_alive` found, now or before.
     """
-    arrays, states = {}, {}
+    arrays = {name: param.array for name, param in _params(link)}
+    states = {
+        (name, key): state
+        for name, param in _params(link)
+        for key, state in _state_of(param).items()
+    }
     divergence, p = float(link.kl_divergence().array), link.sum_of_p()
-    for name, param in _params(link):
-        arrays[name] = param.array
+    # From here on `expand` undoes whatever has been done when an exception comes in between.
+    link.alive, link.whole = alive, Whole(arrays, states, 0.0, 0.0)
+    for _, param in _params(link):
         param.array = _cut(param.array, alive)
         param.cleargrad()
         for key, state in _state_of(param).items():
-            states[name, key] = state
             _state_of(param)[key] = _cut(state, alive)
     divergence -= float(link.kl_divergence().array)
-    p -= link.sum_of_p()
-    link.alive = alive
-    link.whole = Whole(arrays, states, divergence, p)
+    link.whole = Whole(arrays, states, divergence, p - link.sum_of_p())
 
 
 def expand(link: VariationalDropout) -> None:
@@ -90,5 +93,7 @@ def _cut(array: Any, alive: Alive) -> Any:
 
 
 def _put_back(whole: Any, part: Any, alive: Alive) -> Any:
+    if part.shape == whole.shape:
+        return part
     whole[numpy.ix_(alive.outputs, alive.inputs)] = part
     return whole

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import chainer
 import chainer.functions as F
 import numpy
 from chainer import Parameter, Variable, as_array, initializers
@@ -103,14 +104,20 @@ class VariationalDropout:
         return functions.log_alpha(self.W, self.log_sigma2)
 
     def kl_divergence(self) -> Variable:
-        """KL(q || p) of the link's weights, summed.
+        """KL(q || p) of the link's weights, summed; while it is compacted, of those that are left.
 
         Returns:
             Variable of shape (), in nats.
         """
-        if self._divergences:
-            return self._divergences[0]
+        for divergence in self._divergences or ():
+            # a pass without a graph, as in F.forget, leaves one that has no gradient
+            if divergence.creator_node is not None or not chainer.config.enable_backprop:
+                return divergence
         return functions.kl_divergence(self.log_alpha())
+
+    def whole_shape(self) -> Any:
+        """Shape of ``W``, its whole one while the link is compacted."""
+        return tuple((self.whole.arrays["W"] if self.whole else self.W).shape)
 
     def sum_of_p(self) -> float:
         """Sum of the weights' dropout rates p = alpha / (1 + alpha)."""
@@ -118,7 +125,7 @@ class VariationalDropout:
         return float(F.sigmoid(self.log_alpha().array).array.sum()) + dropped
 
     def kept(self) -> Any:
-        """Which weights survive the threshold.
+        """Which weights survive the threshold; while the link is compacted, which of those left.
 
         Returns:
             Array of bool, shape of ``W``.

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy
 from chainer.backend import Device
 from chainer.dataset import Converter
 
@@ -16,11 +17,11 @@ class ArrayBatches(Converter):
         )
 
     Args:
-        *arrays: Arrays of n rows each.
+        *arrays: Arrays, or lists, of n rows each.
     """
 
     def __init__(self, *arrays: Any) -> None:
-        self.arrays = arrays
+        self.arrays = [numpy.asarray(a) if isinstance(a, list) else a for a in arrays]
 
     def __call__(self, batch: list[int], device: Device | None = None) -> tuple[Any, ...]:
         """Take rows.

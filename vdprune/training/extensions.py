@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from chainer import DictSummary
+import numpy
+from chainer import Deserializer, DictSummary
 from chainer.training import Extension, Trainer
 
 from vdprune.chain import VariationalDropoutChain
 from vdprune.checkpoint import History
 from vdprune.errors import VdpruneError
+from vdprune.functions.variational_layer import Alive
 from vdprune.training.recipe import Recipe
 from vdprune.training.schedules import kl_weight_at, learning_rate_at
 
@@ -50,8 +52,8 @@ class Compaction(Extension):
 
     Args:
         model: The network.
-        every: How many epochs pass from one look at what is alive to the next. A weight that was dropped
-            does not come back.
+        every: How many epochs pass from one look at what is alive to the next; 0 for never. A weight
+            that was dropped does not come back.
     """
 
     # Chainer's trigger for epochs fires in the first step after a resume, too.
@@ -67,8 +69,35 @@ class Compaction(Extension):
         if not trainer.updater.is_new_epoch:
             return
         self.model.expand()
-        if trainer.updater.epoch % self.every == 0:
+        if self.every and trainer.updater.epoch % self.every == 0:
             self.model.compact(self.model.find_compaction())
+
+    def on_error(self, trainer: Trainer, exc: Exception, tb: Any) -> None:
+        """Bring the network to its whole size, before a snapshot is made of it."""
+        self.model.expand()
+
+    def finalize(self) -> None:
+        """Leave the network whole."""
+        self.model.compact({})
+
+    def serialize(self, serializer: Any) -> None:
+        """Save what is alive in each layer with the trainer, or bring it back."""
+        compaction = {}
+        for name, link in self.model.named_variational_links():
+            if link.W.array is None:
+                continue
+            alive, shape = self.model.compaction.get(name), link.whole_shape()[:2]
+            numbers = []
+            for part, size in zip(("outputs", "inputs"), shape, strict=True):
+                mask = numpy.ones(size, bool)
+                if alive is not None:
+                    mask = numpy.isin(numpy.arange(size), getattr(alive, part))
+                numbers.append(numpy.flatnonzero(serializer(f"{name}/{part}", mask)))
+            found = Alive(numbers[0], numbers[1], shape)
+            if not found.is_all():
+                compaction[name] = found
+        if isinstance(serializer, Deserializer):
+            self.model.compact(compaction)
 
 
 class EpochLog(Extension):

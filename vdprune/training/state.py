@@ -8,29 +8,31 @@ from chainer import Optimizer
 from chainer.dataset import Iterator
 from chainer.serializers import HDF5Deserializer, HDF5Serializer
 
-from vdprune.functions.variational_layer import Alive
+from vdprune.training.extensions import Compaction
 
 
 def save_state(
-    group: h5py.Group, optimizer: Optimizer, iterator: Iterator, summary: Any, iteration: int
+    group: h5py.Group,
+    optimizer: Optimizer,
+    compaction: Compaction,
+    iterator: Iterator,
+    summary: Any,
+    iteration: int,
 ) -> None:
     """Write the state of a run.
 
     Args:
         group: Where to; empty.
-        optimizer: The optimizer of a `VariationalDropoutChain` at its whole size.
+        optimizer: The optimizer, its network at its whole size.
+        compaction: The extension that makes it smaller.
         iterator: The iterator over the training examples.
         summary: The means of the epoch so far, a ``chainer.DictSummary``.
         iteration: Training steps done.
     """
     group.attrs["iteration"] = iteration
-    compaction = group.create_group("compaction")
-    for name, alive in optimizer.target.compaction.items():
-        layer = compaction.create_group(name)
-        layer.create_dataset("outputs", data=alive.outputs)
-        layer.create_dataset("inputs", data=alive.inputs)
     group.attrs["epoch"] = iterator.epoch
     HDF5Serializer(group.create_group("optimizer")).save(optimizer)
+    HDF5Serializer(group.create_group("compaction")).save(compaction)
     HDF5Serializer(group.create_group("iterator")).save(iterator)
     HDF5Serializer(group.create_group("summary")).save(summary)
     _, keys, position, has_gauss, cached_gaussian = numpy.random.get_state()
@@ -41,12 +43,19 @@ def save_state(
     random_state.attrs["cached_gaussian"] = cached_gaussian
 
 
-def load_state(group: h5py.Group, optimizer: Optimizer, iterator: Iterator, summary: Any) -> int:
+def load_state(
+    group: h5py.Group,
+    optimizer: Optimizer,
+    compaction: Compaction,
+    iterator: Iterator,
+    summary: Any,
+) -> int:
     """Bring a run back to where it was; NumPy's global random state included.
 
     Args:
         group: What `save_state` wrote.
         optimizer: The optimizer, set up.
+        compaction: The extension.
         iterator: The iterator.
         summary: An empty ``chainer.DictSummary``.
 
@@ -54,17 +63,7 @@ def load_state(group: h5py.Group, optimizer: Optimizer, iterator: Iterator, summ
         Training steps done.
     """
     HDF5Deserializer(group["optimizer"]).load(optimizer)
-    optimizer.target.compact(
-        {
-            name: Alive(
-                group["compaction"][name]["outputs"][...],
-                group["compaction"][name]["inputs"][...],
-                link.W.shape[:2],
-            )
-            for name, link in optimizer.target.named_variational_links()
-            if name in group["compaction"]
-        }
-    )
+    HDF5Deserializer(group["compaction"]).load(compaction)
     HDF5Deserializer(group["iterator"]).load(iterator)
     HDF5Deserializer(group["summary"]).load(summary)
     random_state = group["random_state"]

@@ -121,6 +121,7 @@ class TrainingRun:
             device=device,
             loss_func=model.calc_loss,
         )
+        self._compaction = Compaction(model, self.recipe.compact_every)
         self._log = EpochLog(checkpoint.history, self._describe_network, self._end_epoch)
 
     @classmethod
@@ -153,7 +154,7 @@ class TrainingRun:
                     f"run in {path} began with: a run goes on with the data that it began with"
                 )
             run._updater.iteration = load_state(
-                group, run._optimizer, run._iterator, run._log.summary
+                group, run._optimizer, run._compaction, run._iterator, run._log.summary
             )
             runs.append(run)
 
@@ -183,8 +184,7 @@ class TrainingRun:
         trainer = Trainer(self._updater, (self.recipe.epochs, "epoch"), out=str(self.out.parent))
         trainer.extend(self._log)
         trainer.extend(Schedules(self.recipe), priority=200)
-        if self.recipe.compact_every:
-            trainer.extend(Compaction(self.checkpoint.model, self.recipe.compact_every))
+        trainer.extend(self._compaction)
         trainer.extend(
             on_each_step(self._callbacks.on_step), name="on_step", trigger=(1, "iteration")
         )
@@ -226,7 +226,12 @@ class TrainingRun:
             group.attrs["examples"] = len(self.dataset.train.x)
             group.attrs["data_sha256"] = self._fingerprint
             save_state(
-                group, self._optimizer, self._iterator, self._log.summary, self._updater.iteration
+                group,
+                self._optimizer,
+                self._compaction,
+                self._iterator,
+                self._log.summary,
+                self._updater.iteration,
             )
 
         save_checkpoint(self.out, self.checkpoint, save_training)
