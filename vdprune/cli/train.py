@@ -245,4 +245,6 @@ def _print_result(run: "TrainingRun", as_json: bool) -> None:
     print_result(result, as_json, split.description)
     if not as_json:
         epochs = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
-        click.echo(f"{epochs} in {result['seconds'] / 60:.1f} minutes")
+        seconds = result["seconds"]
+        time = f"{seconds:.0f} seconds" if seconds < 60 else f"{seconds / 60:.1f} minutes"
+        click.echo(f"{epochs} in {time}")
