@@ -50,14 +50,14 @@ def compact(link: VariationalDropout, alive: Alive) -> None:
     }
     divergence, p = float(link.kl_divergence().array), link.sum_of_p()
     # From here on `expand` undoes whatever has been done when an exception comes in between.
-    link.alive, link.whole = alive, Whole(arrays, states, 0.0, 0.0)
+    link.whole = Whole(alive, arrays, states, 0.0, 0.0)
     for _, param in _params(link):
         param.array = _cut(param.array, alive)
         param.cleargrad()
         for key, state in _state_of(param).items():
             _state_of(param)[key] = _cut(state, alive)
     divergence -= float(link.kl_divergence().array)
-    link.whole = Whole(arrays, states, divergence, p - link.sum_of_p())
+    link.whole = Whole(alive, arrays, states, divergence, p - link.sum_of_p())
 
 
 def expand(link: VariationalDropout) -> None:
@@ -66,17 +66,17 @@ def expand(link: VariationalDropout) -> None:
     Args:
         link: The link.
     """
-    alive, whole = link.alive, link.whole
-    if alive is None or whole is None:
+    whole = link.whole
+    if whole is None:
         return
     for name, param in _params(link):
-        param.array = _put_back(whole.arrays[name], param.array, alive)
+        param.array = _put_back(whole.arrays[name], param.array, whole.alive)
         param.cleargrad()
         for key, state in _state_of(param).items():
             if (name, key) not in whole.states:  # the optimizer's first step came after `compact`
                 whole.states[name, key] = numpy.zeros_like(whole.arrays[name])
-            _state_of(param)[key] = _put_back(whole.states[name, key], state, alive)
-    link.alive = link.whole = None
+            _state_of(param)[key] = _put_back(whole.states[name, key], state, whole.alive)
+    link.whole = None
 
 
 def _params(link: Any) -> list[tuple[str, Any]]:

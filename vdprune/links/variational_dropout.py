@@ -21,12 +21,14 @@ class Whole:
     """A compacted link's arrays as they were; what was dropped stays as it is in them.
 
     Args:
+        alive: What was not dropped.
         arrays: Parameter arrays by name.
         states: Arrays of the optimizer's state by parameter name and key.
         dropped_divergence: KL divergence of the weights that were dropped, summed.
         dropped_p: Their dropout rates, summed.
     """
 
+    alive: Alive
     arrays: dict[str, Any]
     states: dict[tuple[str, str], Any]
     dropped_divergence: float
@@ -45,8 +47,7 @@ class VariationalDropout:
     p_threshold: float
     loga_threshold: float
     mask_variance: bool
-    alive: Alive | None = None  # set while the link is compacted: see vdprune.links.compaction
-    whole: Whole | None = None
+    whole: Whole | None = None  # set while the link is compacted: see vdprune.links.compaction
     _divergences: list[Variable] | None = None
 
     def init_variational_dropout(
@@ -115,6 +116,11 @@ class VariationalDropout:
                 return divergence
         return functions.kl_divergence(self.log_alpha())
 
+    @property
+    def alive(self) -> Alive | None:
+        """Which outputs and inputs are left while the link is compacted, else None."""
+        return self.whole.alive if self.whole else None
+
     def whole_shape(self) -> Any:
         """Shape of ``W``, its whole one while the link is compacted."""
         return tuple((self.whole.arrays["W"] if self.whole else self.W).shape)
@@ -139,10 +145,10 @@ class VariationalDropout:
             Variable of the dtype of ``W`` and of its shape, its whole one while the link is compacted.
         """
         masked_W = self.W * self.kept().astype(self.W.dtype)
-        if self.alive is None or self.whole is None:
+        if self.whole is None:
             return masked_W
         whole_W = numpy.zeros_like(self.whole.arrays["W"])
-        whole_W[numpy.ix_(self.alive.outputs, self.alive.inputs)] = masked_W.array
+        whole_W[numpy.ix_(self.whole.alive.outputs, self.whole.alive.inputs)] = masked_W.array
         return Variable(whole_W)
 
     def _keep_divergence(self, y_and_divergence: tuple[Variable, Variable]) -> Variable:
