@@ -4,13 +4,12 @@ from collections import Counter
 from typing import Any
 
 import chainer
-import chainer.functions as F
 from chainer import Chain, Variable, as_array, reporter
 
 from vdprune import conversion
 from vdprune.errors import ArgumentError
 from vdprune.finiteness import check_finite
-from vdprune.functions import joint_objective
+from vdprune.functions import cross_entropy, joint_objective
 from vdprune.functions.variational_layer import Alive
 from vdprune.links.compaction import compact, expand, find_alive
 from vdprune.links.variational_dropout import keeping_divergences
@@ -90,7 +89,7 @@ class VariationalDropoutChain(Chain):
                     compact(link, self._compaction[name])
         with keeping_divergences(links):
             y = self(x)
-            class_loss = F.softmax_cross_entropy(y, t)
+            class_loss, accuracy = cross_entropy(y, t)
             loss, kl = class_loss, None
             if links:
                 divergences = [link.kl_divergence() for link in links]
@@ -105,7 +104,7 @@ class VariationalDropoutChain(Chain):
             "class": class_loss.array,
             "kl": 0.0 if kl is None else kl.array,
             "kl_coef": self.kl_coef,
-            "accuracy": F.accuracy(y, t).array,
+            "accuracy": accuracy,
         }
         if is_training:
             observation.update(self._statistics)

@@ -104,6 +104,35 @@ def _mend_hdf5(module: Any) -> None:
     module.HDF5Deserializer.__call__ = read_or_read_str
 
 
+def _put_in_front(part: str, name: str, owner: str, method: str) -> Callable[[Any], None]:
+    """Make a mend that lets a function of `vdprune.chainer_speed` have a method's calls.
+
+    The function gets the original and its arguments; it is loaded when the method is first called.
+
+    Args:
+        part: Its module.
+        name: Its name.
+        owner: The class that has the method; empty for a function of the module itself.
+        method: The method.
+    """
+
+    def mend(module: Any) -> None:
+        place = getattr(module, owner) if owner else module
+        original = getattr(place, method)
+        faster: list[Callable[..., Any]] = []
+
+        @functools.wraps(original)
+        def call(*arguments: Any) -> Any:
+            if not faster:
+                found = importlib.import_module(f"vdprune.chainer_speed.{part}")
+                faster.append(getattr(found, name))
+            return faster[0](original, *arguments)
+
+        setattr(place, method, call)
+
+    return mend
+
+
 class _NoWorkingSet:
     """What ``chainer.testing.with_requires`` finds where ``pkg_resources`` is not installed."""
 
@@ -157,6 +186,11 @@ class _EnvironmentCheckLoader(importlib.abc.Loader):
         module.check = lambda: None
 
 
+def _mend_max_pooling(module: Any) -> None:
+    _put_in_front("pooling", "max_pool", "MaxPoolingND", "forward_cpu")(module)
+    _put_in_front("pooling", "max_pool_gradient", "MaxPoolingNDGrad", "forward_cpu")(module)
+
+
 # module -> (what holds while it is imported, what is done to it afterwards)
 MENDS: dict[
     str,
@@ -166,8 +200,17 @@ MENDS: dict[
     ],
 ] = {
     "chainer": (_without_leftovers, None),
+    "chainer._backprop": (
+        contextlib.nullcontext,
+        _put_in_front("graph", "backpropagate", "", "_backprop_to_all"),
+    ),
+    "chainer.function_node": (
+        contextlib.nullcontext,
+        _put_in_front("graph", "apply", "FunctionNode", "apply"),
+    ),
     "chainer.functions.array.as_strided": (_numpy_with_sctypes, _mend_as_strided),
     "chainer.functions.array.resize_images": (contextlib.nullcontext, _mend_resize_images),
+    "chainer.functions.pooling.max_pooling_nd": (contextlib.nullcontext, _mend_max_pooling),
     "chainer.serializers.hdf5": (contextlib.nullcontext, _mend_hdf5),
     "chainer.testing.helper": (_stand_in_for_pkg_resources, None),
 }

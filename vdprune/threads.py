@@ -1,29 +1,191 @@
-"""How many threads matrix products may use; the compiled kernels use one."""
+"""Threads that share the work of a layer.
 
+Each takes a part of the layer and goes through all of it alone, matrix products included, for which the
+BLAS library is held to one thread. So threads meet once a layer, where a library that splits each product
+has them meet, and wait for each other, in each.
+"""
+
+import contextlib
 import os
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy
 
 from vdprune.errors import ArgumentError
 
 # More of them wait for each other at the sizes of the small networks; where another program takes
 # a processor, each thread waits for the slowest.
 _DEFAULT = 2
+_LEAST_WORK = 1_500_000  # multiplications that take about as long as waking a thread does, twice over
 
 
-def limited_threads(count: int | None = None) -> AbstractContextManager:
-    """Limit the threads of the BLAS library that NumPy uses.
+class Team:
+    """The calling thread and helpers that wait for work.
+
+    Args:
+        size: How many threads, the calling one included.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._helpers = [_Helper() for _ in range(size - 1)]
+        self._free = threading.Lock()
+
+    def split(self, length: int, work: float) -> list[slice]:
+        """Cut a range into parts of about one length, one for each thread that is worth waking.
+
+        Args:
+            length: Length of the range.
+            work: Multiplications that the whole range takes.
+
+        Returns:
+            The parts, one at least.
+        """
+        count = max(1, min(self.size, length, int(work // _LEAST_WORK)))
+        edges = [length * i // count for i in range(count + 1)]
+        return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+
+    def run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Do some tasks at the same time.
+
+        Args:
+            tasks: What to do. Only the calling thread has the caller's ``chainer.config``, floating
+                point settings of NumPy and the like.
+
+        Returns:
+            What each returned, in their order.
+
+        Raises:
+            BaseException: What the first task in that order raised, of those that did.
+        """
+        if len(tasks) < 2 or not self._helpers or not self._free.acquire(blocking=False):
+            return [task() for task in tasks]
+        try:
+            with _one_blas_thread():
+                return self._run(tasks)
+        finally:
+            self._free.release()
+
+    def _run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+        shares = [_Share(tasks[i :: self.size]) for i in range(min(self.size, len(tasks)))]
+        begun = []
+        try:
+            for helper, share in zip(self._helpers, shares[1:], strict=False):
+                helper.begin(share)
+                begun.append(helper)
+            shares[0].work()
+        finally:
+            for helper in begun:
+                helper.wait()
+        for share in shares:
+            if share.error is not None:
+                raise share.error
+        return [shares[i % self.size].results[i // self.size] for i in range(len(tasks))]
+
+
+class _Share:
+    """What one thread does of some tasks, and what came of it."""
+
+    def __init__(self, tasks: Sequence[Callable[[], Any]]) -> None:
+        self.tasks = tasks
+        self.results: list[Any] = []
+        self.error: BaseException | None = None
+
+    def work(self) -> None:
+        try:
+            self.results = [task() for task in self.tasks]
+        except BaseException as error:
+            self.error = error
+
+
+class _Helper:
+    """A thread that works on a share when it is told to; bare locks wake it in a few microseconds."""
+
+    def __init__(self) -> None:
+        self._share: _Share | None = None
+        self._wake, self._done = threading.Lock(), threading.Lock()
+        self._wake.acquire()
+        self._done.acquire()
+        threading.Thread(target=self._loop, name="vdprune", daemon=True).start()
+
+    def begin(self, share: _Share) -> None:
+        self._share = share
+        self._wake.release()
+
+    def wait(self) -> None:
+        """Wait until the share is done, whatever signals come; the first one's exception goes on then."""
+        interruption = None
+        while True:
+            try:
+                self._done.acquire()
+                break
+            except BaseException as error:
+                interruption = interruption or error
+        self._share = None
+        if interruption is not None:
+            raise interruption
+
+    def _loop(self) -> None:
+        # what overflows is found in the results; the calling thread may have had warnings turned off
+        with numpy.errstate(all="ignore"):
+            while True:
+                self._wake.acquire()
+                if self._share is not None:
+                    self._share.work()
+                self._done.release()
+
+
+_team: Team | None = None
+
+
+def get_team() -> Team:
+    """Return the threads that layers share their work among: two, or what `limited_threads` says."""
+    global _team
+    if _team is None:
+        _team = Team(_checked(None))
+    return _team
+
+
+def _forget_team() -> None:
+    """A forked process has none of the threads."""
+    global _team
+    _team = None
+    _blas_libraries.clear()
+
+
+os.register_at_fork(after_in_child=_forget_team)
+
+
+@contextlib.contextmanager
+def limited_threads(count: int | None = None) -> Iterator[None]:
+    """Set how many threads layers, and other matrix products, use.
 
     Args:
         count: How many; None for 2, or 1 where there is one processor.
 
     Returns:
-        Context in which the limit holds.
+        Context in which that holds.
 
     Raises:
         ArgumentError: There are not that many processors.
     """
+    global _team
     from threadpoolctl import threadpool_limits
 
+    count = _checked(count)
+    before = _team
+    if before is None or before.size != count:
+        _team = Team(count)
+    try:
+        with threadpool_limits(count, "blas"):
+            yield
+    finally:
+        _team = before
+
+
+def _checked(count: int | None) -> int:
     available = _available_processors()
     if count is None:
         count = min(_DEFAULT, available)
@@ -32,10 +194,32 @@ def limited_threads(count: int | None = None) -> AbstractContextManager:
             f"threads is {count}: this machine lets us have 1 to {available}; more would wait for "
             "each other"
         )
-    return threadpool_limits(count, "blas")
+    return count
 
 
 def _available_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+_blas_libraries: list[Any] = []
+
+
+@contextlib.contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Hold the BLAS libraries to one thread, at the cost of a few calls of theirs."""
+    if not _blas_libraries:
+        from threadpoolctl import ThreadpoolController
+
+        _blas_libraries.extend(ThreadpoolController().select(user_api="blas").lib_controllers)
+    counts = [library.get_num_threads() for library in _blas_libraries]
+    for library, count in zip(_blas_libraries, counts, strict=True):
+        if count != 1:
+            library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, count in zip(_blas_libraries, counts, strict=True):
+            if count != 1:
+                library.set_num_threads(count)

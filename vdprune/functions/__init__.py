@@ -1,5 +1,6 @@
 """Stateless differentiable maths, one function per file."""
 
+from vdprune.functions.cross_entropy import cross_entropy
 from vdprune.functions.joint_objective import joint_objective
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
@@ -9,6 +10,7 @@ from vdprune.functions.variational_dropout_linear import variational_dropout_lin
 from vdprune.functions.weight_moments import weight_moments
 
 __all__ = [
+    "cross_entropy",
     "is_kept",
     "joint_objective",
     "kl_divergence",

@@ -5,6 +5,7 @@ from typing import Any
 import chainer
 from chainer import FunctionNode, Variable
 
+from vdprune.chainer_speed.graph import plain_variable
 from vdprune.errors import ArgumentError
 
 
@@ -38,7 +39,7 @@ class FirstOrderFunction(FunctionNode):
         arrays = self.backward_arrays(
             indexes, tuple(None if g is None else g.array for g in grad_outputs)
         )
-        return tuple(None if array is None else Variable(array) for array in arrays)
+        return tuple([None if array is None else plain_variable(array) for array in arrays])
 
     def backward_arrays(
         self, indexes: tuple[int, ...], grad_outputs: tuple[Any, ...]

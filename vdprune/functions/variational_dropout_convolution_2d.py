@@ -1,6 +1,7 @@
 """A two-dimensional convolution with noise on its weights."""
 
 import math
+from functools import partial
 from typing import Any
 
 import chainer.functions as F
@@ -8,6 +9,7 @@ import numpy
 from chainer import Variable, as_variable
 from chainer.utils.conv import get_conv_outsize
 
+from vdprune import kernels
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
@@ -16,10 +18,11 @@ from vdprune.functions.variational_layer import (
     VariationalLayer,
     check_noise,
     check_not_compacted,
-    draw,
     is_fusable,
+    new_key,
 )
 from vdprune.functions.weight_moments import weight_moments
+from vdprune.threads import get_team
 
 _Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 # of unfolded images at a time: they are still in cache when they are squared and multiplied
@@ -51,59 +54,81 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         self.geometry = geometry
         self.groups = groups
 
-    def products(self, x: Any, mean: Any, variance: Any, b: Any) -> Any:
+    def products(self, x: Any, b: Any) -> tuple[Any, float]:
         self.x = x if self.alive is None else x.take(self.alive.inputs, axis=1)
         self.has_bias = b is not None
-        self.ksize = mean.shape[2:]
-        filters = len(mean) if self.alive is None else self.alive.shape[0]
-        size = _out_size(x, mean, self.geometry)
-        y = numpy.empty((len(x), filters, *size), x.dtype)
-        self.slopes = []
-        for block in self._blocks(size):
-            columns = self._unfold(self.x[block], size)
-            draws = self._at_filters(numpy.matmul(self._by_group(mean), columns))
-            numpy.multiply(columns, columns, out=columns)
-            slope = self._at_filters(numpy.matmul(self._by_group(variance), columns))
-            draw(
-                draws, slope, None if self.noise is None else self._filters_first(self.noise[block])
-            )
-            self.slopes.append(slope)
-            draws = draws.reshape(filters, -1, *size).transpose(1, 0, 2, 3)
-            if b is None:
-                y[block] = draws
-            else:
-                numpy.add(draws, b[:, None, None], out=y[block])
-        return y
+        self.ksize = self.W.shape[2:]
+        self.out_size = _out_size(x, self.W, self.geometry)
+        filters = len(self.W) if self.alive is None else self.alive.shape[0]
+        y = numpy.empty((len(x), filters, *self.out_size), x.dtype)
+        key = new_key()
+        self.team = get_team()
+        divergence = kernels.cpu.weight_moments(
+            *self.flat("W", "log_sigma2"),
+            self.threshold,
+            self.mask_variance,
+            *self.flat("mean", "variance", "alpha", "slope"),
+        )
+        self.blocks = self._cut_into_blocks()
+        self.slopes: list[Any] = [None] * len(self.blocks)
+        self.team.run([partial(self._block_of_products, i, b, y, key) for i in range(len(self.blocks))])
+        return y, divergence
 
-    def product_gradients(self, g: Any, wants_x: bool) -> tuple[Any, Any, Any, Any]:
-        mean, variance = self._by_group(self.mean), self._by_group(self.variance)
-        g_mean, g_variance = numpy.zeros_like(mean), numpy.zeros_like(variance)
-        g_x = numpy.zeros_like(self.x) if wants_x else None
-        size = g.shape[2:]
-        for block, slope in zip(self._blocks(size), self.slopes, strict=True):
-            columns = self._unfold(self.x[block], size)
-            g_block = self._filters_first(g[block])
-            g_through_variance = g_block * slope
-            if self.alive is not None:
-                g_block, g_through_variance = (
-                    array[:, self.alive.outputs] for array in (g_block, g_through_variance)
-                )
-            g_mean += numpy.matmul(g_block, columns.transpose(0, 2, 1))
-            squares = columns * columns
-            g_variance += numpy.matmul(g_through_variance, squares.transpose(0, 2, 1))
-            if g_x is not None:
-                g_columns = numpy.matmul(
-                    variance.transpose(0, 2, 1), g_through_variance, out=squares
-                )
-                g_columns *= columns
-                g_columns *= 2
-                g_columns += numpy.matmul(mean.transpose(0, 2, 1), g_block)
-                self._fold(g_columns, g_x[block], size)
-        g_mean, g_variance = (g_W.reshape(self.mean.shape) for g_W in (g_mean, g_variance))
+    def _block_of_products(self, i: int, b: Any, y: Any, key: tuple[int, int]) -> None:
+        block, filters = self.blocks[i], y.shape[1]
+        columns = self._unfold(self.x[block])
+        draws = self._at_filters(numpy.matmul(self._by_group(self.mean), columns))
+        numpy.multiply(columns, columns, out=columns)
+        slope = self._at_filters(numpy.matmul(self._by_group(self.variance), columns))
+        pixels = math.prod(self.out_size)
+        numbers = numpy.arange(block.start * pixels, block.stop * pixels, dtype=numpy.uint32)
+        noise = numpy.empty((0, 0), y.dtype)
+        if self.noise is not None:
+            noise = self._filters_first(self.noise[block].astype(y.dtype)).reshape(filters, -1)
+        flat_draws, flat_slope = (array.reshape(filters, -1) for array in (draws, slope))
+        kernels.cpu.sample(flat_draws, flat_slope, numbers, noise, *key)
+        self.slopes[i] = slope
+        draws = draws.reshape(filters, -1, *self.out_size).transpose(1, 0, 2, 3)
+        if b is None:
+            y[block] = draws
+        else:
+            numpy.add(draws, b[:, None, None], out=y[block])
+
+    def product_gradients(
+        self, g: Any, g_divergence: float, wants_x: bool
+    ) -> tuple[Any, Any, Any, Any]:
+        g_x = numpy.empty_like(self.x) if wants_x else None
+        parts = self.team.run(
+            [partial(self._block_of_gradients, i, g, g_x) for i in range(len(self.blocks))]
+        )
+        g_mean, g_variance = numpy.zeros_like(self.W), numpy.zeros_like(self.W)
+        for part_of_mean, part_of_variance in parts:
+            g_mean += part_of_mean.reshape(self.W.shape)
+            g_variance += part_of_variance.reshape(self.W.shape)
+        self.gradients_of_weights(g_divergence, g_mean, g_variance)
         if g_x is not None and self.alive is not None:
             g_inputs, g_x = g_x, numpy.zeros((len(g), self.alive.shape[1], *g_x.shape[2:]), g.dtype)
             g_x[:, self.alive.inputs] = g_inputs
         return g_x, g_mean, g_variance, g.sum(axis=(0, 2, 3)) if self.has_bias else None
+
+    def _block_of_gradients(self, i: int, g: Any, g_x: Any) -> tuple[Any, Any]:
+        block = self.blocks[i]
+        columns = self._unfold(self.x[block])
+        g = self._filters_first(g[block])
+        g_through_variance = g * self.slopes[i]
+        if self.alive is not None:
+            g, g_through_variance = (a[:, self.alive.outputs] for a in (g, g_through_variance))
+        g_mean = numpy.matmul(g, columns.transpose(0, 2, 1))
+        numpy.multiply(columns, columns, out=columns)
+        g_variance = numpy.matmul(g_through_variance, columns.transpose(0, 2, 1))
+        if g_x is not None:
+            # a column holds copies of pixels: what multiplies it multiplies them, after folding
+            g_block = self._fold(self.variance, g_through_variance, block, columns)
+            g_block *= self.x[block]
+            g_block *= 2
+            g_block += self._fold(self.mean, g, block, columns)
+            g_x[block] = g_block
+        return g_mean, g_variance
 
     def _at_filters(self, y: Any) -> Any:
         """Put alive filters' outputs, in one group, at their places among zeros."""
@@ -113,12 +138,14 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         wide[:, self.alive.outputs] = y
         return wide
 
-    def _blocks(self, size: tuple[int, ...]) -> list[slice]:
-        """Cut the batch into parts whose unfolded images fit into cache."""
+    def _cut_into_blocks(self) -> list[slice]:
+        """Cut the batch into parts whose unfolded images fit into cache, one for each thread at least."""
         channels = self.x.shape[1]
-        per_image = self.x.itemsize * channels * math.prod(self.ksize) * math.prod(size)
-        step = max(1, _BLOCK_BYTES // per_image)
-        return [slice(i, i + step) for i in range(0, len(self.x), step)]
+        per_image = self.x.itemsize * channels * math.prod(self.ksize) * math.prod(self.out_size)
+        products = 2 * len(self.W) * per_image // self.x.itemsize * len(self.x)
+        fair = -(-len(self.x) // len(self.team.split(len(self.x), products)))
+        step = max(1, min(_BLOCK_BYTES // per_image, fair))
+        return [slice(i, min(i + step, len(self.x))) for i in range(0, len(self.x), step)]
 
     def _by_group(self, W: Any) -> Any:
         return W.reshape(self.groups, len(W) // self.groups, -1)
@@ -129,18 +156,18 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
             self.groups, y.shape[1] // self.groups, -1
         )
 
-    def _unfold(self, x: Any, size: tuple[int, ...]) -> Any:
-        from vdprune.kernels.unfolding import unfold
-
-        columns = numpy.empty((x.shape[1], *self.ksize, len(x), *size), x.dtype)
-        unfold(x, *self.geometry, columns)
+    def _unfold(self, x: Any) -> Any:
+        columns = numpy.empty((x.shape[1], *self.ksize, len(x), *self.out_size), x.dtype)
+        kernels.unfolding.unfold(x, *self.geometry, columns)
         rows = x.shape[1] // self.groups * math.prod(self.ksize)
         return columns.reshape(self.groups, rows, -1)
 
-    def _fold(self, columns: Any, x: Any, size: tuple[int, ...]) -> None:
-        from vdprune.kernels.unfolding import fold
-
-        fold(columns.reshape(x.shape[1], *self.ksize, len(x), *size), *self.geometry, x)
+    def _fold(self, W: Any, g: Any, block: slice, columns: Any) -> Any:
+        """Carry gradients of some images' outputs back through weights; the columns are written over."""
+        numpy.matmul(self._by_group(W).transpose(0, 2, 1), g, out=columns)
+        x = numpy.zeros_like(self.x[block])
+        kernels.unfolding.fold(columns.reshape(x.shape[1], *self.ksize, len(x), *self.out_size), *self.geometry, x)
+        return x
 
 
 def variational_dropout_convolution_2d(

@@ -1,12 +1,14 @@
 """A fully connected layer with noise on its weights."""
 
 import math
+from functools import partial
 from typing import Any
 
 import chainer.functions as F
 import numpy
 from chainer import Variable, as_variable
 
+from vdprune import kernels
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
@@ -15,52 +17,103 @@ from vdprune.functions.variational_layer import (
     VariationalLayer,
     check_noise,
     check_not_compacted,
-    draw,
     is_fusable,
+    new_key,
 )
 from vdprune.functions.weight_moments import weight_moments
+from vdprune.threads import get_team
 
 
 class VariationalDropoutLinearFunction(VariationalLayer):
-    """Fused for the CPU."""
+    """Fused for the CPU; the outputs are shared among threads."""
 
-    def products(self, x: Any, mean: Any, variance: Any, b: Any) -> Any:
-        self.x = x if self.alive is None else x[:, self.alive.inputs]
+    def products(self, x: Any, b: Any) -> tuple[Any, float]:
+        self.x = x if self.alive is None else x.take(self.alive.inputs, axis=1)
         self.squared_x = self.x * self.x
         self.has_bias = b is not None
-        y = self._at_outputs(self.x.dot(mean.T))
-        if b is not None:
-            y += b
-        self.slope = self._at_outputs(self.squared_x.dot(variance.T))
-        draw(y, self.slope, self.noise)
-        return y
-
-    def product_gradients(self, g: Any, wants_x: bool) -> tuple[Any, Any, Any, Any]:
-        g_b = g.sum(axis=0) if self.has_bias else None
-        g_through_variance = g * self.slope
+        width = len(self.W) if self.alive is None else self.alive.shape[0]
+        if b is None:
+            b = numpy.zeros(width, x.dtype)
+        self.numbers = numpy.arange(width, dtype=numpy.uint32)
+        y, key = numpy.empty((len(x), width), x.dtype), new_key()
         if self.alive is not None:
-            g, g_through_variance = (a[:, self.alive.outputs] for a in (g, g_through_variance))
-        g_x = None
-        if wants_x:
-            g_x = g_through_variance.dot(self.variance)
-            g_x *= self.x
-            g_x *= 2
-            g_x += g.dot(self.mean)
-            if self.alive is not None:
-                g_x = _spread(g_x, self.alive.inputs, self.alive.shape[1])
-        return g_x, g.T.dot(self.x), g_through_variance.T.dot(self.squared_x), g_b
+            self._draw_dead(b, y, key)
+            self.numbers = self.numbers[self.alive.outputs]
+        self.team = get_team()
+        # 150 is what else is done to a weight, in multiplications
+        self.parts = self.team.split(len(self.W), self.W.size * (2 * len(x) + 150))
+        self.slopes = [numpy.empty((len(x), r.stop - r.start), x.dtype) for r in self.parts]
+        return y, sum(
+            self.team.run(
+                [
+                    partial(
+                        kernels.linear.forward,
+                        self.x,
+                        self.squared_x,
+                        (self.W[rows], self.log_sigma2[rows]),
+                        b[self.numbers[rows]],
+                        self.threshold,
+                        self.mask_variance,
+                        self._moments_at(rows),
+                        self.numbers[rows],
+                        self._noise_at(self.numbers[rows], y),
+                        *key,
+                        y,
+                        slopes,
+                    )
+                    for rows, slopes in zip(self.parts, self.slopes, strict=True)
+                ]
+            )
+        )
 
-    def _at_outputs(self, y: Any) -> Any:
-        if self.alive is None:
-            return y
-        return _spread(y, self.alive.outputs, self.alive.shape[0])
+    def _moments_at(self, rows: slice) -> tuple[Any, ...]:
+        return self.mean[rows], self.variance[rows], self.alpha[rows], self.slope[rows]
 
+    def _draw_dead(self, b: Any, y: Any, key: tuple[int, int]) -> None:
+        """Give outputs without weights their biases and the little noise that they have all the same."""
+        dead = numpy.delete(self.numbers, self.alive.outputs)
+        draws = numpy.zeros((len(y), len(dead)), y.dtype)
+        noise = self._noise_at(dead, y)
+        kernels.cpu.sample(draws, numpy.zeros_like(draws), dead, noise, *key)
+        y[:, dead] = draws + b[dead]
 
-def _spread(columns: Any, places: Any, width: int) -> Any:
-    """Put columns at their places among zeros."""
-    wide = numpy.zeros((len(columns), width), columns.dtype)
-    wide[:, places] = columns
-    return wide
+    def _noise_at(self, outputs: Any, y: Any) -> Any:
+        """Take the noise that was given for some outputs, or an empty array."""
+        if self.noise is None:
+            return numpy.empty((0, 0), y.dtype)
+        return numpy.ascontiguousarray(self.noise[:, outputs], y.dtype)
+
+    def product_gradients(
+        self, g: Any, g_divergence: float, wants_x: bool
+    ) -> tuple[Any, Any, Any, Any]:
+        g_W, g_log_sigma2 = numpy.empty_like(self.W), numpy.empty_like(self.W)
+        parts_of_g_x = [numpy.empty_like(self.x) if wants_x else self.x for _ in self.parts]
+        self.team.run(
+            [
+                partial(
+                    kernels.linear.backward,
+                    g,
+                    self.x,
+                    self.squared_x,
+                    self.W[rows],
+                    self.mask_variance,
+                    self._moments_at(rows),
+                    self.numbers[rows],
+                    slopes,
+                    g_divergence,
+                    wants_x,
+                    g_W[rows],
+                    g_log_sigma2[rows],
+                    g_x,
+                )
+                for rows, slopes, g_x in zip(self.parts, self.slopes, parts_of_g_x, strict=True)
+            ]
+        )
+        g_x = sum(parts_of_g_x[1:], start=parts_of_g_x[0]) if wants_x else None
+        if wants_x and self.alive is not None:
+            g_inputs, g_x = g_x, numpy.zeros((len(g), self.alive.shape[1]), g.dtype)
+            g_x[:, self.alive.inputs] = g_inputs
+        return g_x, g_W, g_log_sigma2, g.sum(axis=0) if self.has_bias else None
 
 
 def variational_dropout_linear(

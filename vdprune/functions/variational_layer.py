@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy
 
+from vdprune import kernels
 from vdprune.errors import ArgumentError
 from vdprune.functions.first_order import FirstOrderFunction
 
@@ -31,8 +32,7 @@ class Alive:
 class VariationalLayer(FirstOrderFunction):
     """From inputs, weights and biases to pre-activations and KL divergence, in one graph node.
 
-    A derived class computes `products` and their gradients. What happens to each weight and each
-    pre-activation takes one compiled pass forward and one backward.
+    A derived class computes `products` and their gradients, and the weights' moments and gradients on the way.
 
     Args:
         threshold: Weights with a log alpha above it are masked.
@@ -50,72 +50,77 @@ class VariationalLayer(FirstOrderFunction):
         self.mask_variance = mask_variance
         self.noise = noise
 
-    def products(self, x: Any, mean: Any, variance: Any, b: Any) -> Any:
+    def products(self, x: Any, b: Any) -> tuple[Any, float]:
         """Compute the pre-activations.
 
         Args:
             x: Inputs.
-            mean: Masked means of the weights.
-            variance: Masked variances of the weights.
             b: Biases, or None.
 
         Returns:
-            The sampled pre-activations.
+            The sampled pre-activations and the KL divergence of the weights.
         """
         raise NotImplementedError
 
-    def product_gradients(self, g: Any, wants_x: bool) -> tuple[Any, Any, Any, Any]:
-        """Compute the gradients of what `products` was given.
+    def product_gradients(
+        self, g: Any, g_divergence: float, wants_x: bool
+    ) -> tuple[Any, Any, Any, Any]:
+        """Compute the gradients of what the function was given.
 
         Args:
             g: Gradient of the pre-activations.
+            g_divergence: Gradient of the KL divergence.
             wants_x: Whether the gradient of the inputs is wanted.
 
         Returns:
-            Gradients of x (or None), mean, variance and b (None without biases).
+            Gradients of x (or None), W, log_sigma2 and b (None without biases).
         """
         raise NotImplementedError
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        from vdprune.kernels import cpu
-
-        x, W, log_sigma2, *rest = (numpy.ascontiguousarray(array) for array in inputs)
-        self.W = W
-        self.mean, self.variance, self.log_alpha = (numpy.empty_like(W) for _ in range(3))
-        divergence = cpu.weight_moments(
-            W.reshape(-1),
-            log_sigma2.reshape(-1),
-            self.threshold,
-            self.mask_variance,
-            self.mean.reshape(-1),
-            self.variance.reshape(-1),
-            self.log_alpha.reshape(-1),
-        )
-        y = self.products(x, self.mean, self.variance, rest[0] if rest else None)
+        x, self.W, self.log_sigma2, *rest = (numpy.ascontiguousarray(array) for array in inputs)
+        W = self.W
+        self.mean, self.variance, self.alpha, self.slope = (numpy.empty_like(W) for _ in range(4))
+        y, divergence = self.products(x, rest[0] if rest else None)
         return y, numpy.asarray(divergence, W.dtype)
+
+    def flat(self, *names: str) -> list[Any]:
+        """Return arrays that are shaped like W as one-dimensional ones.
+
+        Args:
+            *names: Their names as attributes.
+        """
+        return [getattr(self, name).reshape(-1) for name in names]
+
+    def gradients_of_weights(self, g_divergence: float, g_mean: Any, g_variance: Any) -> None:
+        """Turn gradients of the weights' moments into those of the weights.
+
+        Args:
+            g_divergence: Gradient of the KL divergence.
+            g_mean: Gradient of the means; becomes that of W.
+            g_variance: Gradient of the variances; becomes that of log_sigma2.
+        """
+        kernels.cpu.weight_gradients(
+            *self.flat("W", "alpha", "slope"),
+            self.mask_variance,
+            g_divergence,
+            g_mean.reshape(-1),
+            g_variance.reshape(-1),
+        )
 
     def backward_arrays(
         self, indexes: tuple[int, ...], grad_outputs: tuple[Any, ...]
     ) -> tuple[Any, ...]:
-        from vdprune.kernels import cpu
-
-        g_y, g_divergence = grad_outputs
-        g_x = g_b = None
-        if g_y is None:
+        g, g_divergence = grad_outputs
+        g_divergence = 0.0 if g_divergence is None else float(g_divergence)
+        if g is None:
             g_W, g_log_sigma2 = numpy.zeros_like(self.W), numpy.zeros_like(self.W)
-        else:
-            g_x, g_W, g_log_sigma2, g_b = self.product_gradients(g_y, 0 in indexes)
-        cpu.weight_gradients(
-            self.W.reshape(-1),
-            self.log_alpha.reshape(-1),
-            self.variance.reshape(-1),
-            self.threshold,
-            self.mask_variance,
-            0.0 if g_divergence is None else float(g_divergence),
-            g_W.reshape(-1),
-            g_log_sigma2.reshape(-1),
+            self.gradients_of_weights(g_divergence, g_W, g_log_sigma2)
+            return tuple((None, g_W, g_log_sigma2, None)[index] for index in indexes)
+        gradients = self.product_gradients(
+            numpy.ascontiguousarray(g), g_divergence, 0 in indexes
         )
-        return tuple((g_x, g_W, g_log_sigma2, g_b)[index] for index in indexes)
+        return tuple(gradients[index] for index in indexes)
 
 
 def is_fusable(*arrays: Any) -> bool:
@@ -167,22 +172,13 @@ def check_not_compacted(x: Any, alive: Alive | None) -> None:
         )
 
 
-def draw(mean: Any, variance: Any, noise: Any) -> None:
-    """Draw pre-activations from their distribution, in place.
+def new_key() -> tuple[int, int]:
+    """Take a key for a layer's noise from NumPy's global generator.
 
-    Args:
-        mean: Their means, contiguous; become the draws.
-        variance: Their variances; become the slope of the draws by the variance.
-        noise: Standard normal draws to use, same shape; None for new ones, whose key comes from NumPy's
-            global generator: they depend on its state alone, not on the number of threads.
+    The noise depends on that generator's state alone, not on the number of threads.
+
+    Returns:
+        Two numbers below 2^32.
     """
-    from vdprune.kernels import cpu
-    from vdprune.kernels.constants import EPSILON
-
-    if noise is None:
-        key = numpy.random.randint(0, 2**32, 2, numpy.uint32)
-        cpu.sample(mean.reshape(-1), variance.reshape(-1), int(key[0]), int(key[1]))
-        return
-    deviation = numpy.sqrt(variance + variance.dtype.type(EPSILON))
-    mean += deviation * noise
-    variance[...] = 0.5 * noise / deviation
+    first, second = numpy.random.randint(0, 2**32, 2, numpy.uint32)
+    return int(first), int(second)

@@ -1,1 +1,10 @@
-"""Loops over arrays, compiled."""
+"""Loops over arrays, compiled; each module of them is loaded on its first use, for Numba takes a while."""
+
+import importlib
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("cpu", "linear", "pooling", "unfolding"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")

@@ -18,7 +18,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     Returns:
         The compiled function.
     """
-    options = {"fastmath": _FAST, "error_model": "numpy"}
+    options = {"fastmath": _FAST, "error_model": "numpy", "nogil": True}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written to

@@ -1,7 +1,7 @@
-"""What a training step does to each weight and pre-activation on the CPU, one pass over memory each.
+"""What a training step does to each weight and pre-activation on the CPU, in few passes over memory.
 
-All arrays are one-dimensional, contiguous and of one dtype, float32 or float64. Compiled on the first
-call, then kept on disk; one thread.
+All arrays are contiguous and of one dtype, float32 or float64. Compiled on the first call, then kept
+on disk. A kernel uses one thread and lets other Python threads run meanwhile.
 """
 
 from typing import Any
@@ -16,9 +16,11 @@ from vdprune.kernels.vector_math import exp, four_normals, log
 # the kernels take from constants.py and vector_math.py. A test says what it has to be.
 _TAKEN_FROM_ELSEWHERE = "f37018a46cd958b7"
 
-__all__ = ["adam", "sample", "weight_gradients", "weight_moments"]
+__all__ = ["adam", "cross_entropy", "sample", "weight_gradients", "weight_moments"]
 
-_BLOCK = 4096  # weights whose divergence is summed in their own dtype before it goes to float64
+_BLOCK = 2048  # weights at a time: what the passes over them hand on stays in the first cache
+_E_K2 = float(numpy.exp(K2))
+_K3_REST = K3 - 1.5
 
 
 @compiled
@@ -29,73 +31,125 @@ def weight_moments(
     mask_variance: bool,
     mean: Any,
     variance: Any,
-    log_alpha: Any,
+    alpha: Any,
+    slope: Any,
 ) -> float:
-    """Compute log alpha, the masked mean and variance, and the KL divergence of weights.
+    """Compute the masked mean and variance of weights, and their KL divergence.
 
     Args:
-        W: Means theta of the weights.
+        W: Means theta of the weights, one-dimensional as all that follow.
         log_sigma2: Logarithms of their variances.
         threshold: Weights with a log alpha above it are masked.
         mask_variance: Whether their variance is masked, too.
         mean: Result: W, masked.
         variance: Result: alpha * W^2, masked if asked for.
-        log_alpha: Result: log_sigma2 - log(W^2 + 1e-8), clipped to [-8, 8].
+        alpha: Result: exp(log alpha), log alpha being log_sigma2 - log(W^2 + 1e-8) clipped to
+            [-8, 8]; negative where the weight is masked.
+        slope: Result: derivative of the KL divergence by log alpha, 0 where that is clipped.
 
     Returns:
         The KL divergence, summed.
     """
     divergence = 0.0
+    odds = numpy.empty(_BLOCK, W.dtype)
     for start in range(0, W.size, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        divergence += _moments_of_block(
+        part = slice(start, min(start + _BLOCK, W.size))
+        size = part.stop - part.start
+        _log_alpha(W[part], log_sigma2[part], odds)
+        _alpha_and_power(odds[:size], alpha[part], slope[part])
+        divergence += _moments(
             W[part],
-            log_sigma2[part],
             threshold,
             mask_variance,
             mean[part],
             variance[part],
-            log_alpha[part],
+            alpha[part],
+            slope[part],
+            odds[:size],
         )
+        odds[size:] = 1
+        divergence += 0.5 * _log_of_product(odds)
     return divergence
 
 
+# Three short loops are faster than one long one: the processor works on several of their rounds at once.
+# An array that two arguments shared would keep a loop from being one of vectors.
 @compiled
-def _moments_of_block(
+def _log_alpha(W: Any, log_sigma2: Any, log_alpha: Any) -> None:
+    number = W.dtype.type
+    epsilon, low, high = number(EPSILON), number(LOG_ALPHA_MIN), number(LOG_ALPHA_MAX)
+    for i in range(W.size):
+        value = log_sigma2[i] - log(W[i] * W[i] + epsilon)
+        value = low if value < low else value
+        log_alpha[i] = high if value > high else value
+
+
+@compiled
+def _alpha_and_power(log_alpha: Any, alpha: Any, power: Any) -> None:
+    """Compute alpha and exp(k2) * alpha^k3, as alpha^1.5 times a power so small that its series is short."""
+    number = log_alpha.dtype.type
+    factor, rest, one = number(_E_K2), number(_K3_REST), number(1)
+    second, third, fourth, fifth = number(1 / 2), number(1 / 6), number(1 / 24), number(1 / 120)
+    for i in range(log_alpha.size):
+        value = exp(log_alpha[i])
+        x = rest * log_alpha[i]
+        series = one + x * (one + x * (second + x * (third + x * (fourth + x * fifth))))
+        alpha[i] = value
+        power[i] = factor * value * numpy.sqrt(value) * series
+
+
+@compiled
+def _moments(
     W: Any,
-    log_sigma2: Any,
     threshold: float,
     mask_variance: bool,
     mean: Any,
     variance: Any,
-    log_alpha: Any,
+    alpha: Any,
+    slope: Any,
+    odds: Any,
 ) -> float:
+    """Do the rest; `slope` holds the power and `odds` log alpha, and becomes 1 + 1 / alpha."""
     number = W.dtype.type
-    zero, half, one, epsilon = number(0), number(0.5), number(1), number(EPSILON)
+    zero, half, one = number(0), number(0.5), number(1)
     low, high, limit = number(LOG_ALPHA_MIN), number(LOG_ALPHA_MAX), number(threshold)
-    k1, k2, k3 = number(K1), number(K2), number(K3)
-    divergence = zero
+    k1, k1_k3 = number(K1), number(K1 * K3)
+    sigmoids = zero
     for i in range(W.size):
-        square = W[i] * W[i]
-        value = log_sigma2[i] - log(square + epsilon)
-        value = low if value < low else value
-        value = high if value > high else value
-        alpha = exp(value)
-        is_cut = value > limit
-        log_alpha[i] = value
-        mean[i] = zero if is_cut else W[i]
-        variance[i] = zero if is_cut and mask_variance else alpha * square
-        # k1 * sigmoid(-z) = k1 - k1 * sigmoid(z), without cancelling where alpha is large
-        divergence += k1 / (one + exp(k2 + k3 * value)) + half * log(one + one / alpha)
-    return divergence
+        w, value, power, log_alpha = W[i], alpha[i], slope[i], odds[i]
+        # one division for three quotients
+        inverse = one / (value * (one + value) * (one + power))
+        sigmoid = inverse * value * (one + value)  # of -(k2 + k3 * log alpha)
+        is_cut = log_alpha > limit
+        is_clipped = log_alpha <= low or log_alpha >= high
+        mean[i] = zero if is_cut else w
+        variance[i] = zero if is_cut and mask_variance else value * w * w
+        alpha[i] = -value if is_cut else value
+        through_second = half * inverse * value * (one + power)  # 0.5 / (1 + alpha)
+        by_log_alpha = k1_k3 * power * sigmoid * sigmoid + through_second
+        slope[i] = zero if is_clipped else -by_log_alpha
+        odds[i] = one + inverse * (one + value) * (one + power)
+        sigmoids += sigmoid
+    # k1 * sigmoid(-z) = k1 - k1 * sigmoid(z), without cancelling where alpha is large
+    return k1 * sigmoids
+
+
+@compiled
+def _log_of_product(x: Any) -> float:
+    """Sum logarithms of numbers from 1 to 3000, eight to a logarithm."""
+    n = x.size // 8
+    total = x.dtype.type(0)
+    for i in range(n):
+        first = x[i] * x[i + n] * x[i + 2 * n] * x[i + 3 * n]
+        total += log(first * x[i + 4 * n] * x[i + 5 * n] * x[i + 6 * n] * x[i + 7 * n])
+    return total
 
 
 @compiled
 def weight_gradients(
     W: Any,
-    log_alpha: Any,
-    variance: Any,
-    threshold: float,
+    alpha: Any,
+    slope: Any,
     mask_variance: bool,
     g_divergence: float,
     g_mean: Any,
@@ -105,64 +159,113 @@ def weight_gradients(
 
     Args:
         W: Means theta of the weights.
-        log_alpha: As `weight_moments` left it.
-        variance: As `weight_moments` left it.
-        threshold: Weights with a log alpha above it are masked.
-        mask_variance: Whether their variance is masked, too.
+        alpha: As `weight_moments` left it.
+        slope: As `weight_moments` left it.
+        mask_variance: Whether the variance of masked weights is masked, too.
         g_divergence: Gradient of the KL divergence.
         g_mean: Gradient of the mean; becomes that of W.
         g_variance: Gradient of the variance; becomes that of log_sigma2.
     """
     number = W.dtype.type
-    zero, half, one, two = number(0), number(0.5), number(1), number(2)
-    low, high, limit = number(LOG_ALPHA_MIN), number(LOG_ALPHA_MAX), number(threshold)
-    k2, k3, slope = number(K2), number(K3), number(K1 * K3)
+    zero, one, two = number(0), number(1), number(2)
     epsilon, scale = number(EPSILON), number(g_divergence)
     for i in range(W.size):
-        value = log_alpha[i]
-        alpha = exp(value)
-        is_cut = value > limit
-        is_clipped = value <= low or value >= high
-        sigmoid = one / (one + exp(k2 + k3 * value))
-        through_divergence = -scale * (slope * sigmoid * (one - sigmoid) + half / (one + alpha))
-        inverse = one / (W[i] * W[i] + epsilon)
+        w, by_variance = W[i], g_variance[i]
+        is_cut, is_clipped = alpha[i] < zero, slope[i] == zero
+        alpha_w = zero if is_cut and mask_variance else abs(alpha[i]) * w
+        inverse = one / (w * w + epsilon)
         # Where log alpha is not clipped, alpha * W^2 hardly depends on W: epsilon is all that is left
         # of two large terms.
-        through_variance = zero if is_cut and mask_variance else two * alpha * W[i] * g_variance[i]
-        through_variance *= one if is_clipped else epsilon * inverse
+        through_variance = two * alpha_w * by_variance * (one if is_clipped else epsilon * inverse)
+        through_divergence = scale * slope[i]
         through_mean = zero if is_cut else g_mean[i]
-        through_log_alpha = zero if is_clipped else two * through_divergence * W[i] * inverse
-        g_mean[i] = through_mean + through_variance - through_log_alpha
-        g_variance[i] = zero if is_clipped else g_variance[i] * variance[i] + through_divergence
+        g_mean[i] = through_mean + through_variance - two * through_divergence * w * inverse
+        g_variance[i] = zero if is_clipped else by_variance * alpha_w * w + through_divergence
 
 
 @compiled
-def sample(mean: Any, variance: Any, key0: int, key1: int) -> None:
+def sample(mean: Any, variance: Any, columns: Any, given: Any, key0: int, key1: int) -> None:
     """Draw from normal distributions, in place.
 
-    Element i + k * n of 4 * n gets the kth normal of counter i, so that the loop over i is one of
-    vectors.
+    The draws are a function of the key, of a column's number and of the row: rows i, i + q, i + 2q and
+    i + 3q, q being a quarter of all, share a counter.
 
     Args:
-        mean: Means; become mean + sqrt(variance + 1e-8) * noise.
+        mean: Means, two-dimensional; become mean + sqrt(variance + 1e-8) * noise.
         variance: Variances; become noise / (2 * sqrt(variance + 1e-8)), the slope of the above.
+        columns: Number of each column, uint32.
+        given: Standard normal draws to use, same shape; empty for new ones.
         key0: First half of the key of the noise, below 2^32.
         key1: Second half.
     """
+    rows = mean.shape[0]
+    if given.size > 0:
+        for row in range(rows):
+            _add_noise(given[row], mean[row], variance[row])
+        return
+    quarter = (rows + 3) // 4
+    noise = numpy.empty((4, columns.size), mean.dtype)
+    first, second = numpy.uint32(key0), numpy.uint32(key1)
+    for i in range(quarter):
+        _draw(columns, numpy.uint32(i), first, second, noise[0], noise[1], noise[2], noise[3])
+        for k in range(4):
+            row = i + k * quarter
+            if row < rows:
+                _add_noise(noise[k], mean[row], variance[row])
+
+
+@compiled
+def _draw(columns: Any, row: Any, key0: Any, key1: Any, a: Any, b: Any, c: Any, d: Any) -> None:
+    number = a.dtype.type
+    for j in range(columns.size):
+        normals = four_normals(columns[j], row, key0, key1)
+        a[j], b[j] = number(normals[0]), number(normals[1])
+        c[j], d[j] = number(normals[2]), number(normals[3])
+
+
+@compiled
+def _add_noise(noise: Any, mean: Any, variance: Any) -> None:
     number = mean.dtype.type
     half, epsilon = number(0.5), number(EPSILON)
-    first, second = numpy.uint32(key0), numpy.uint32(key1)
-    size = mean.size
-    n = (size + 3) // 4
-    for i in range(n):
-        normals = four_normals(numpy.uint32(i), first, second)
-        for k in range(4):
-            j = i + k * n
-            if j < size:
-                noise = number(normals[k])
-                deviation = numpy.sqrt(variance[j] + epsilon)
-                mean[j] += deviation * noise
-                variance[j] = half * noise / deviation
+    for j in range(noise.size):
+        deviation = numpy.sqrt(variance[j] + epsilon)
+        mean[j] += deviation * noise[j]
+        variance[j] = half * noise[j] / deviation
+
+
+@compiled
+def cross_entropy(y: Any, t: Any, gradient: Any) -> tuple[float, int]:
+    """Compute the cross entropy of logits, softmax included.
+
+    Args:
+        y: Logits, shape (rows, classes).
+        t: Labels, shape (rows,).
+        gradient: Result: derivative of the sum of the cross entropies by y.
+
+    Returns:
+        The sum, and how often the label is the largest logit; (0, -1) if a label is not a class.
+    """
+    number = y.dtype.type
+    least, total, right = number(-87), 0.0, 0
+    for i in range(y.shape[0]):
+        label = t[i]
+        if label < 0 or label >= y.shape[1]:
+            return 0.0, -1
+        best, largest = 0, y[i, 0]
+        for j in range(1, y.shape[1]):
+            if y[i, j] > largest:
+                best, largest = j, y[i, j]
+        partition = number(0)
+        for j in range(y.shape[1]):
+            x = y[i, j] - largest
+            gradient[i, j] = exp(least if x < least else x)
+            partition += gradient[i, j]
+        for j in range(y.shape[1]):
+            gradient[i, j] /= partition
+        total += log(partition) - (y[i, label] - largest)
+        gradient[i, label] -= number(1)
+        right += best == label
+    return total, right
 
 
 @compiled
@@ -179,7 +282,7 @@ def adam(
     """Take a step of Adam, in place.
 
     Args:
-        data: The parameter.
+        data: The parameter, one-dimensional as all that follow.
         gradient: Its gradient.
         m: First moment.
         v: Second moment.
@@ -191,12 +294,8 @@ def adam(
     Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
     """
     number = data.dtype.type
-    fade1, fade2, least, size = (
-        number(1 - beta1),
-        number(1 - beta2),
-        number(epsilon),
-        number(rate),
-    )
+    fade1, fade2 = number(1 - beta1), number(1 - beta2)
+    least, size = number(epsilon), number(rate)
     for i in range(data.size):
         m[i] += fade1 * (gradient[i] - m[i])
         v[i] += fade2 * (gradient[i] * gradient[i] - v[i])

@@ -24,13 +24,21 @@ def load_kernels(on_compile: Callable[[], object]) -> None:
 
 
 def _call_each() -> None:
-    from vdprune.kernels import cpu, unfolding
+    from vdprune.kernels import cpu, linear, pooling, unfolding
 
-    a, b, c, d, e = numpy.ones((5, 1), numpy.float32)
-    cpu.weight_moments(a, b, 3.0, False, c, d, e)
-    cpu.weight_gradients(a, e, d, 3.0, False, 0.0, b, c)
-    cpu.sample(a, b, 0, 0)
+    a, b, c, d, e, f = numpy.ones((6, 1), numpy.float32)
+    cpu.weight_moments(a, b, 3.0, False, c, d, e, f)
+    cpu.weight_gradients(a, e, f, False, 0.0, b, c)
+    y, numbers = numpy.ones((1, 1), numpy.float32), numpy.zeros(1, numpy.uint32)
+    moments = y, y.copy(), y.copy(), y.copy()
+    linear.forward(y, y, (y, y), a, 3.0, False, moments, numbers, y[:0], 0, 0, y.copy(), y.copy())
+    linear.backward(y, y, y, y, False, moments, numbers, y, 0.0, True, *moments[:3])
+    cpu.sample(y, y.copy(), numbers, y[:0], 0, 0)
+    cpu.cross_entropy(y, numpy.zeros(1, numpy.int32), y.copy())
     cpu.adam(a, b, c, d, 0.9, 0.999, 1e-8, 1e-3)
     x, columns = numpy.ones((1, 1, 1, 1), "f4"), numpy.ones((1, 1, 1, 1, 1, 1), "f4")
     unfolding.unfold(x, (1, 1), (0, 0), (1, 1), columns)
     unfolding.fold(columns, (1, 1), (0, 0), (1, 1), x)
+    planes, positions = numpy.ones((1, 1, 1), "f4"), numpy.zeros((1, 1, 1), numpy.intp)
+    pooling.max_pool(planes, (1, 1), (1, 1), (0, 0), planes.copy(), positions)
+    pooling.max_unpool(planes, positions, (1, 1), (1, 1), (0, 0), planes.copy())

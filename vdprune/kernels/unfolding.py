@@ -36,7 +36,7 @@ def unfold(
         for i in range(kh):
             for j in range(kw):
                 shift = j * dilate[1] - pad[1]
-                first, last = _inside(shift, stride[1], width, out_width)
+                first, last = inside(shift, stride[1], width, out_width)
                 for n in range(images):
                     for row in range(out_height):
                         y = row * stride[0] - pad[0] + i * dilate[0]
@@ -75,7 +75,7 @@ def fold(
         for i in range(kh):
             for j in range(kw):
                 shift = j * dilate[1] - pad[1]
-                first, last = _inside(shift, stride[1], width, out_width)
+                first, last = inside(shift, stride[1], width, out_width)
                 for n in range(images):
                     for row in range(out_height):
                         y = row * stride[0] - pad[0] + i * dilate[0]
@@ -108,7 +108,7 @@ def _add(source: Any, start: Any, count: Any, target: Any, base: Any, step: Any)
 
 
 @compiled
-def _inside(shift: int, stride: int, width: int, out_width: int) -> tuple[int, int]:
+def inside(shift: int, stride: int, width: int, out_width: int) -> tuple[int, int]:
     """Tell which outputs k have 0 <= k * stride + shift < width."""
     first = min(max(0, (-shift + stride - 1) // stride), out_width)
     last = min(max(first, (width - shift + stride - 1) // stride), out_width)

@@ -31,6 +31,16 @@ def _float_of(context: Any, bits: Any) -> Any:
     return types.float32(types.int32), generate
 
 
+@intrinsic
+def _int_of(context: Any, x: Any) -> Any:
+    """Cut to an int32; Numba's own conversion goes by way of 64 bits, which AVX2 has no vectors for."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fptosi(arguments[0], ir.IntType(32))
+
+    return types.int32(types.float32), generate
+
+
 def log(x: Any) -> Any:
     """Natural logarithm of a number that is at least 1e-37, or NaN or infinite; see `exp`."""
     return math.log(x)
@@ -84,7 +94,7 @@ def _exp(x: Any) -> Any:
         return _exp_float64
 
     def exp_float32(x: Any) -> Any:
-        n = _f4(math.floor(x * _f4(1.44269504088896341) + _f4(0.5)))
+        n = numpy.floor(x * _f4(1.44269504088896341) + _f4(0.5))
         r = x - n * _f4(0.693359375) + n * _f4(2.12194440e-4)
         y = _f4(1.9875691500e-4) * r + _f4(1.3981999507e-3)
         y = y * r + _f4(8.3334519073e-3)
@@ -92,17 +102,18 @@ def _exp(x: Any) -> Any:
         y = y * r + _f4(1.6666665459e-1)
         y = y * r + _f4(5.0000001201e-1)
         y = y * r * r + r + _f4(1)
-        return y * _float_of((_i4(n) + _i4(127)) << _i4(23))
+        return y * _float_of((_int_of(n) + _i4(127)) << _i4(23))
 
     return exp_float32
 
 
 @njit(inline="always")
-def four_normals(counter: Any, key0: Any, key1: Any) -> Any:
-    """Draw the four standard normals that belong to a counter, in float32.
+def four_normals(column: Any, row: Any, key0: Any, key1: Any) -> Any:
+    """Draw the four standard normals that belong to a counter of two words, in float32.
 
     Args:
-        counter: uint32.
+        column: First word, uint32.
+        row: Second word, uint32.
         key0: First half of the key, uint32.
         key1: Second half.
 
@@ -112,16 +123,16 @@ def four_normals(counter: Any, key0: Any, key1: Any) -> Any:
     Source: Philox4x32-10, Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011;
     Box and Muller, "A note on the generation of random normal deviates", 1958.
     """
-    a, b, c, d = philox(counter, key0, key1)
+    a, b, c, d = philox(column, row, key0, key1)
     first, second = _box_muller(a, b)
     third, fourth = _box_muller(c, d)
     return first, second, third, fourth
 
 
 @njit(inline="always")
-def philox(counter: Any, key0: Any, key1: Any) -> Any:
+def philox(first: Any, second: Any, key0: Any, key1: Any) -> Any:
     """Hash a counter under a key: Philox4x32 with ten rounds, the counter's other words 0."""
-    a, b, c, d = counter, _u4(0), _u4(0), _u4(0)
+    a, b, c, d = first, second, _u4(0), _u4(0)
     for _ in range(10):
         left, right = _u8(0xD2511F53) * _u8(a), _u8(0xCD9E8D57) * _u8(c)
         a = _u4(right >> _u8(32)) ^ b ^ key0

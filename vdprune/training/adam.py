@@ -1,42 +1,61 @@
 """Chainer's Adam, its update of a parameter in one pass on the CPU."""
 
-from typing import Any
+from functools import partial
 
 import chainer.optimizers
 import numpy
 from chainer import Parameter
 from chainer.optimizers import adam
 
+from vdprune import kernels
+from vdprune.threads import get_team
+
+_WORK = 20  # multiplications that take as long as the update of a weight
+
 
 class AdamRule(adam.AdamRule):
     """Update rule of `Adam`."""
 
-    def update_core_cpu(self, param: Parameter) -> None:
+    def update(self, param: Parameter) -> None:
         """Update a parameter in place.
 
         Args:
-            param: The parameter; weight decay, AMSGrad, AdaBound, and what is not float32 or float64
-                are left to Chainer's own rule.
+            param: The parameter; what has hooks, a scaled loss, weight decay, AMSGrad or AdaBound, and what
+                is not on the CPU in float32 or float64, is left to Chainer's own rule.
         """
-        hyperparam, gradient = self.hyperparam, param.grad
-        arrays = [param.array, gradient, self.state["m"], self.state["v"]]
-        if (
-            gradient is None
-            or hyperparam.weight_decay_rate
-            or hyperparam.amsgrad
-            or hyperparam.adabound
-            or not all(_is_plain(array, param.dtype) for array in arrays)
-        ):
-            super().update_core_cpu(param)
+        if not self.enabled or not self._is_plain(param):
+            super().update(param)
             return
-        from vdprune.kernels import cpu
+        self._init_states(param)
+        self.t += 1
+        hyperparam = self.hyperparam
+        arrays = [
+            array.reshape(-1)
+            for array in (param.array, param.grad, self.state["m"], self.state["v"])
+        ]
+        settings = hyperparam.beta1, hyperparam.beta2, hyperparam.eps, hyperparam.eta * self.alpha_t
+        team = get_team()
+        parts = team.split(param.size, _WORK * param.size)
+        team.run([partial(kernels.cpu.adam, *(a[part] for a in arrays), *settings) for part in parts])
 
-        cpu.adam(
-            *(array.reshape(-1) for array in arrays),
-            hyperparam.beta1,
-            hyperparam.beta2,
-            hyperparam.eps,
-            hyperparam.eta * self.alpha_t,
+    def _is_plain(self, param: Parameter) -> bool:
+        hyperparam, data, gradient = self.hyperparam, param.array, param.grad
+        return (
+            data is not None
+            and gradient is not None
+            and param._loss_scale is None
+            and not self._hookable._pre_update_hooks
+            and not self._hookable._post_update_hooks
+            and not hyperparam.weight_decay_rate
+            and not hyperparam.amsgrad
+            and not hyperparam.adabound
+            and data.dtype in (numpy.float32, numpy.float64)
+            and all(
+                isinstance(array, numpy.ndarray)
+                and array.dtype == data.dtype
+                and array.flags.c_contiguous
+                for array in (data, gradient, *(self.state or {}).values())
+            )
         )
 
 
@@ -48,9 +67,7 @@ class Adam(chainer.optimizers.Adam):
         return AdamRule(self.hyperparam)
 
 
-def _is_plain(array: Any, dtype: Any) -> bool:
-    return (
-        dtype in (numpy.float32, numpy.float64)
-        and array.dtype == dtype
-        and array.flags.c_contiguous
-    )
+    def reallocate_cleared_grads(self) -> None:
+        """Give parameters that have no gradient zeros, as Chainer's method does."""
+        if any(param._grad is None for param in self.target.params(False)):
+            super().reallocate_cleared_grads()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy
-from chainer import Deserializer, DictSummary
+from chainer import Deserializer
 from chainer.training import Extension, Trainer
 
 from vdprune.chain import VariationalDropoutChain
@@ -14,6 +14,8 @@ from vdprune.errors import VdpruneError
 from vdprune.functions.variational_layer import Alive
 from vdprune.training.recipe import Recipe
 from vdprune.training.schedules import kl_weight_at, learning_rate_at
+
+_REPORTED = ("loss", "class", "kl", "accuracy")  # what EpochLog takes the means of
 
 
 class TrainingInterruptedError(VdpruneError):
@@ -104,7 +106,8 @@ class EpochLog(Extension):
     """Makes a row of the history at the end of each epoch.
 
     A row holds the epoch's means of what the chain reported, what ``evaluate`` says of the
-    network now, and the seconds that the epoch took with its evaluation.
+    network now, and the seconds that the epoch took with its evaluation. What is reported is added up where
+    it is, on the CPU or a GPU, and read once an epoch.
 
     Args:
         history: Where the rows go.
@@ -122,10 +125,14 @@ class EpochLog(Extension):
         on_epoch: Callable[[dict[str, float]], None],
     ) -> None:
         self.history = history
-        self.summary = DictSummary()
         self._evaluate = evaluate
         self._on_epoch = on_epoch
         self._start = 0.0
+        self._forget_sums()
+
+    def _forget_sums(self) -> None:
+        self._sums: dict[str, Any] = dict.fromkeys(_REPORTED, numpy.float64(0))
+        self._steps = 0
 
     def initialize(self, trainer: Trainer) -> None:
         """Start the clock."""
@@ -133,26 +140,35 @@ class EpochLog(Extension):
 
     def __call__(self, trainer: Trainer) -> None:
         """Take in a step's observation; at the end of an epoch make its row."""
-        self.summary.add(trainer.observation)
+        observation = trainer.observation
+        for name in _REPORTED:
+            self._sums[name] += observation[f"main/{name}"]
+        self._steps += 1
         updater = trainer.updater
         if not updater.is_new_epoch:
             return
-        means = self.summary.compute_mean()
-        self.summary = DictSummary()
+        means = {name: float(value) / self._steps for name, value in self._sums.items()}
+        self._forget_sums()
         optimizer = updater.get_optimizer("main")
         row = {
             "epoch": float(updater.epoch),
             "iteration": float(updater.iteration),
             "learning_rate": optimizer.alpha,
             "kl_coef": optimizer.target.kl_coef,
-            **{name: float(means[f"main/{name}"]) for name in ("loss", "class", "kl")},
-            "train_error": 100 * (1 - float(means["main/accuracy"])),
+            **{name: means[name] for name in ("loss", "class", "kl")},
+            "train_error": 100 * (1 - means["accuracy"]),
             **self._evaluate(),
         }
         now = time.perf_counter()
         row["seconds"], self._start = now - self._start, now
         self.history.append(row)
         self._on_epoch(row)
+
+    def serialize(self, serializer: Any) -> None:
+        """Save the sums of the epoch so far, or bring them back."""
+        for name, value in self._sums.items():
+            self._sums[name] = numpy.float64(serializer(f"sum_{name}", float(value)))
+        self._steps = int(serializer("steps", self._steps))
 
 
 class Checkpoints(Extension):

@@ -1,6 +1,5 @@
 """All of a run in progress that a resumed one needs to end where it would have ended."""
 
-from typing import Any
 
 import h5py
 import numpy
@@ -8,7 +7,7 @@ from chainer import Optimizer
 from chainer.dataset import Iterator
 from chainer.serializers import HDF5Deserializer, HDF5Serializer
 
-from vdprune.training.extensions import Compaction
+from vdprune.training.extensions import Compaction, EpochLog
 
 
 def save_state(
@@ -16,7 +15,7 @@ def save_state(
     optimizer: Optimizer,
     compaction: Compaction,
     iterator: Iterator,
-    summary: Any,
+    log: EpochLog,
     iteration: int,
 ) -> None:
     """Write the state of a run.
@@ -26,7 +25,7 @@ def save_state(
         optimizer: The optimizer, its network at its whole size.
         compaction: The extension that makes it smaller.
         iterator: The iterator over the training examples.
-        summary: The means of the epoch so far, a ``chainer.DictSummary``.
+        log: The extension that takes the means of the epoch so far.
         iteration: Training steps done.
     """
     group.attrs["iteration"] = iteration
@@ -34,7 +33,7 @@ def save_state(
     HDF5Serializer(group.create_group("optimizer")).save(optimizer)
     HDF5Serializer(group.create_group("compaction")).save(compaction)
     HDF5Serializer(group.create_group("iterator")).save(iterator)
-    HDF5Serializer(group.create_group("summary")).save(summary)
+    HDF5Serializer(group.create_group("log")).save(log)
     _, keys, position, has_gauss, cached_gaussian = numpy.random.get_state()
     random_state = group.create_group("random_state")
     random_state.create_dataset("keys", data=keys)
@@ -48,7 +47,7 @@ def load_state(
     optimizer: Optimizer,
     compaction: Compaction,
     iterator: Iterator,
-    summary: Any,
+    log: EpochLog,
 ) -> int:
     """Bring a run back to where it was; NumPy's global random state included.
 
@@ -57,7 +56,7 @@ def load_state(
         optimizer: The optimizer, set up.
         compaction: The extension.
         iterator: The iterator.
-        summary: An empty ``chainer.DictSummary``.
+        log: The extension, new.
 
     Returns:
         Training steps done.
@@ -65,7 +64,7 @@ def load_state(
     HDF5Deserializer(group["optimizer"]).load(optimizer)
     HDF5Deserializer(group["compaction"]).load(compaction)
     HDF5Deserializer(group["iterator"]).load(iterator)
-    HDF5Deserializer(group["summary"]).load(summary)
+    HDF5Deserializer(group["log"]).load(log)
     random_state = group["random_state"]
     numpy.random.set_state(
         (

@@ -154,7 +154,7 @@ class TrainingRun:
                     f"run in {path} began with: a run goes on with the data that it began with"
                 )
             run._updater.iteration = load_state(
-                group, run._optimizer, run._compaction, run._iterator, run._log.summary
+                group, run._optimizer, run._compaction, run._iterator, run._log
             )
             runs.append(run)
 
@@ -230,7 +230,7 @@ class TrainingRun:
                 self._optimizer,
                 self._compaction,
                 self._iterator,
-                self._log.summary,
+                self._log,
                 self._updater.iteration,
             )
 
