@@ -6,11 +6,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FILES := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test pythons lint format clean
+.PHONY: help demo test bench profile pythons lint format clean
 
 help:
 	@echo "make demo      install into .venv, then train, prune, evaluate and export a network"
 	@echo "make test      install with the test tools, then run the whole suite"
+	@echo "make bench     time training steps here and in other implementations, which it installs first"
+	@echo "make profile   show where the milliseconds of a training step go"
 	@echo "make pythons   run the suite on each Python from 3.10 to 3.13 that is installed"
 	@echo "make lint      check format, lint and types"
 	@echo "make format    put the code into its format"
@@ -25,6 +27,12 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks
+
+profile: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.profile
 
 pythons: $(VENV)/.installed-lint
 	$(BIN)/nox
@@ -53,6 +61,10 @@ $(VENV)/.installed: $(BIN)/python $(FILES)
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) install --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(PIP) install --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.installed-lint: $(VENV)/.installed

@@ -1,10 +1,17 @@
+import signal
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+
 import numpy
 import pytest
 from threadpoolctl import threadpool_info
 
 from vdprune import threads
 from vdprune.errors import ArgumentError
-from vdprune.threads import limited_threads
+from vdprune.threads import Team, limited_threads
 
 
 def blas_threads() -> set[int]:
@@ -32,3 +39,89 @@ def test_two_threads_are_the_default(
     monkeypatch.setattr(threads, "_available_processors", lambda: processors)
     with limited_threads():
         assert blas_threads() == {expected}
+
+
+def test_tasks_run_at_the_same_time_and_answer_in_order() -> None:
+    barrier = threading.Barrier(3, timeout=10)  # nobody gets past it alone
+
+    def task(number: int) -> tuple[int, int]:
+        barrier.wait()
+        return number, threading.get_ident()
+
+    found = Team(3).run([partial(task, number) for number in range(3)])
+    assert [number for number, _ in found] == [0, 1, 2]
+    assert len({thread for _, thread in found}) == 3
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
+def test_more_and_fewer_tasks_than_threads(size: int, count: int) -> None:
+    assert Team(size).run([partial(pow, i, 2) for i in range(count)]) == [
+        i**2 for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_of_any_thread_reaches_the_caller(failing: int) -> None:
+    team = Team(2)
+    tasks = [lambda: 1, lambda: 2]
+    tasks[failing] = lambda: 1 // 0
+    with pytest.raises(ZeroDivisionError):
+        team.run(tasks)
+    assert team.run([lambda: 1, lambda: 2]) == [1, 2]
+
+
+def test_an_interruption_waits_for_the_others() -> None:
+    """What they write to must not be let go, nor the next work begin, before they are done."""
+    team, done = Team(2), []
+
+    def interrupt() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    def work() -> None:
+        time.sleep(0.2)
+        done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        team.run([interrupt, work])
+    assert done == [1]
+    assert team.run([lambda: 1, lambda: 2]) == [1, 2]
+
+
+def test_a_team_at_work_does_not_make_another_caller_wait() -> None:
+    team = Team(2)
+    inner = team.run([lambda: team.run([lambda: 1, lambda: 2]), lambda: 3])
+    assert inner == [[1, 2], 3]
+
+
+def test_products_in_tasks_use_one_thread_each_and_the_limit_comes_back() -> None:
+    with limited_threads(2):
+        before = blas_threads()
+        inside = Team(2).run([blas_threads, blas_threads])
+        assert inside == [{1}, {1}]
+        assert blas_threads() == before
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 5, 100])
+@pytest.mark.parametrize("work", [0, 10**7, 10**12])
+def test_parts_make_up_the_whole(length: int, work: int) -> None:
+    parts = Team(3).split(length, work)
+    assert [i for part in parts for i in range(length)[part]] == list(range(length))
+    assert len(parts) == (1 if work == 0 else max(1, min(3, length)))
+
+
+def test_a_forked_process_makes_threads_of_its_own() -> None:
+    code = (
+        "import os, sys, vdprune\n"
+        "from vdprune.threads import get_team\n"
+        "tasks = [lambda: 1, lambda: 2]\n"
+        "assert get_team().run(tasks) == [1, 2]\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(0 if get_team().run(tasks) == [1, 2] else 1)\n"
+        "sys.exit(os.waitpid(child, 0)[1])\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], timeout=60, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr

@@ -18,7 +18,9 @@ from vdprune.errors import ArgumentError
 # More of them wait for each other at the sizes of the small networks; where another program takes
 # a processor, each thread waits for the slowest.
 _DEFAULT = 2
-_LEAST_WORK = 1_500_000  # multiplications that take about as long as waking a thread does, twice over
+_LEAST_WORK = (
+    1_500_000  # multiplications that take about as long as waking a thread does, twice over
+)
 
 
 class Team:
@@ -158,8 +160,7 @@ def _forget_team() -> None:
 os.register_at_fork(after_in_child=_forget_team)
 
 
-@contextlib.contextmanager
-def limited_threads(count: int | None = None) -> Iterator[None]:
+def limited_threads(count: int | None = None) -> contextlib.AbstractContextManager[None]:
     """Set how many threads layers, and other matrix products, use.
 
     Args:
@@ -171,10 +172,14 @@ def limited_threads(count: int | None = None) -> Iterator[None]:
     Raises:
         ArgumentError: There are not that many processors.
     """
+    return _limited(_checked(count))
+
+
+@contextlib.contextmanager
+def _limited(count: int) -> Iterator[None]:
     global _team
     from threadpoolctl import threadpool_limits
 
-    count = _checked(count)
     before = _team
     if before is None or before.size != count:
         _team = Team(count)

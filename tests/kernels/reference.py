@@ -25,9 +25,16 @@ def weight_moments(
     )
 
 
-def philox(counter: int, key: tuple[int, int]) -> list[int]:
+def divergence_slope(log_alpha: Array) -> Array:
+    """Return the derivative of a weight's KL divergence by its log alpha, 0 where that is clipped."""
+    sigmoid = 1 / (1 + numpy.exp(-(1.87320 + 1.48695 * log_alpha)))
+    slope = -0.63576 * 1.48695 * sigmoid * (1 - sigmoid) - 0.5 / (1 + numpy.exp(log_alpha))
+    return numpy.where(abs(log_alpha) < 8, slope, 0)
+
+
+def philox(counter: tuple[int, int], key: tuple[int, int]) -> list[int]:
     """Philox4x32-10 with Python's integers."""
-    a, b, c, d = counter, 0, 0, 0
+    a, b, c, d = *counter, 0, 0
     key0, key1 = key
     for _ in range(10):
         left, right = 0xD2511F53 * a, 0xCD9E8D57 * c
@@ -41,18 +48,29 @@ def philox(counter: int, key: tuple[int, int]) -> list[int]:
     return [a, b, c, d]
 
 
-def normals(size: int, key: tuple[int, int]) -> Array:
-    """Return the noise that `sample` adds: Box and Muller on Philox."""
-    n = -(-size // 4)
-    drawn = numpy.empty((4, n))
-    for i in range(n):
-        words = philox(i, key)
-        for k in (0, 2):
-            uniform = ((words[k] >> 8) + 0.5) / 2**24
-            angle = 2 * numpy.pi * words[k + 1] / 2**32
-            radius = numpy.sqrt(-2 * numpy.log(uniform))
-            drawn[k, i], drawn[k + 1, i] = radius * numpy.sin(angle), radius * numpy.cos(angle)
-    return drawn.ravel()[:size]
+def normals(rows: int, columns: list[int], key: tuple[int, int]) -> Array:
+    """Return the noise that `sample` adds: Box and Muller on Philox, four rows to a counter."""
+    quarter = -(-rows // 4)
+    drawn = numpy.empty((4, quarter, len(columns)))
+    for i in range(quarter):
+        for j, column in enumerate(columns):
+            words = philox((column, i), key)
+            for k in (0, 2):
+                uniform = ((words[k] >> 8) + 0.5) / 2**24
+                angle = 2 * numpy.pi * words[k + 1] / 2**32
+                radius = numpy.sqrt(-2 * numpy.log(uniform))
+                drawn[k, i, j] = radius * numpy.sin(angle)
+                drawn[k + 1, i, j] = radius * numpy.cos(angle)
+    return drawn.reshape(4 * quarter, len(columns))[:rows]
+
+
+def cross_entropy(y: Array, t: Array) -> tuple[float, int, Array]:
+    """Return the sum, how often the label is the largest logit, and the gradient."""
+    y = y.astype("f8")
+    odds = numpy.exp(y - y.max(axis=1, keepdims=True))
+    p = odds / odds.sum(axis=1, keepdims=True)
+    is_label = numpy.arange(y.shape[1]) == t[:, None]
+    return float(-numpy.log(p[is_label]).sum()), int((y.argmax(axis=1) == t).sum()), p - is_label
 
 
 def adam(
@@ -71,3 +89,16 @@ def unfold(x: Array, ksize: Any, stride: Any, pad: Any, dilate: Any) -> Array:
     windows = numpy.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))
     windows = windows[:, :, :: stride[0], :: stride[1], :: dilate[0], :: dilate[1]]
     return windows.transpose(1, 4, 5, 0, 2, 3)
+
+
+def max_pool(x: Array, ksize: Any, stride: Any, pad: Any, size: Any) -> tuple[Array, Array]:
+    """Return the maxima of windows and their positions, ``size`` being how many there are each way."""
+    reach = [(n - 1) * s + k for n, s, k in zip(size, stride, ksize, strict=True)]
+    wide = numpy.full(
+        (len(x), *(max(r, n + p) for r, n, p in zip(reach, x.shape[1:], pad))), -numpy.inf
+    )
+    wide[:, pad[0] : pad[0] + x.shape[1], pad[1] : pad[1] + x.shape[2]] = x
+    windows = numpy.lib.stride_tricks.sliding_window_view(wide, ksize, axis=(1, 2))
+    windows = windows[:, :: stride[0], :: stride[1]][:, : size[0], : size[1]]
+    flat = windows.reshape(*windows.shape[:3], -1)
+    return flat.max(axis=3), flat.argmax(axis=3)

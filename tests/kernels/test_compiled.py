@@ -1,4 +1,6 @@
+import ast
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy
 import pytest
 
 from vdprune.kernels import compiled as module
-from vdprune.kernels import cpu
+from vdprune.kernels import cpu, linear, pooling
 
 
 def double(x: Any) -> None:
@@ -34,8 +36,19 @@ def test_works_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> Non
     assert type(function._cache).__name__ == "NullCache"
 
 
-def test_what_is_kept_on_disk_goes_when_another_file_changes() -> None:
-    folder = Path(cpu.__file__).parent
-    texts = [(folder / f"{name}.py").read_bytes() for name in ("constants", "vector_math")]
-    digest = hashlib.sha256(b"".join(texts)).hexdigest()[:16]
-    assert digest == cpu._TAKEN_FROM_ELSEWHERE, f"set it to {digest!r}"
+@pytest.mark.parametrize("module", [cpu, linear, pooling], ids=lambda module: module.__name__)
+def test_what_is_kept_on_disk_goes_when_another_file_changes(module: Any) -> None:
+    """The digest of a module is of all files whose functions end up in its compiled ones."""
+    files = sorted(set(files_taken_from(Path(module.__file__))))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    assert digest == module._TAKEN_FROM_ELSEWHERE, f"set it to {digest!r}"
+
+
+def files_taken_from(path: Path) -> Iterator[Path]:
+    """Yield the files of kernels that a file imports from, and that those do."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("vdprune.kernels."):
+            other = path.with_name(f"{str(node.module).rpartition('.')[2]}.py")
+            if other.name != "compiled.py":
+                yield other
+                yield from files_taken_from(other)

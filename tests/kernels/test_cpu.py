@@ -1,5 +1,7 @@
 """The compiled passes over weights and pre-activations."""
 
+from typing import Any
+
 import numpy
 import pytest
 from hypothesis import given, settings
@@ -16,12 +18,10 @@ masks = pytest.mark.parametrize("mask_variance", [False, True])
 
 def weight_moments(
     W: numpy.ndarray, log_sigma2: numpy.ndarray, threshold: float, mask_variance: bool
-) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, float]:
-    mean, variance, log_alpha = (numpy.full_like(W, 77) for _ in range(3))
-    divergence = cpu.weight_moments(
-        W, log_sigma2, threshold, mask_variance, mean, variance, log_alpha
-    )
-    return mean, variance, log_alpha, divergence
+) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, float]:
+    results = [numpy.full_like(W, 77) for _ in range(4)]
+    divergence = cpu.weight_moments(W, log_sigma2, threshold, mask_variance, *results)
+    return (*results, divergence)
 
 
 def make_weights(size: int, dtype: str) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -32,18 +32,38 @@ def make_weights(size: int, dtype: str) -> tuple[numpy.ndarray, numpy.ndarray]:
 
 @dtypes
 @masks
-@pytest.mark.parametrize("size", [0, 1, 7, 4096, 4097, 20_000])
+@pytest.mark.parametrize("size", [0, 1, 7, 2048, 2049, 20_000])
 def test_moments(size: int, mask_variance: bool, dtype: str) -> None:
     W, log_sigma2 = make_weights(size, dtype)
-    found = weight_moments(W, log_sigma2, 3.0, mask_variance)
+    mean, variance, alpha, slope, divergence = weight_moments(W, log_sigma2, 3.0, mask_variance)
     expected = reference.weight_moments(W, log_sigma2, 3.0, mask_variance)
-    sure = abs(expected[2] - 3) > 1e-5  # float32 may see a log alpha on the other side
-    for mine, theirs in zip(found[:3], expected[:3], strict=True):
+    log_alpha = expected[2]
+    # float32 may see a log alpha on the other side of the threshold, or clipped
+    sure = numpy.min([abs(log_alpha - edge) for edge in (-8, 3, 8)], axis=0) > 1e-5
+    sure |= abs(log_alpha) == 8
+    for mine, theirs in (
+        (mean, expected[0]),
+        (variance, expected[1]),
+        (abs(alpha), numpy.exp(log_alpha)),
+        (slope, reference.divergence_slope(log_alpha)),
+    ):
         assert mine.dtype == dtype
         numpy.testing.assert_allclose(
             mine[sure], theirs[sure], rtol=3 * TOLERANCE[dtype], atol=TOLERANCE[dtype]
         )
-    assert found[3] == pytest.approx(expected[3], rel=TOLERANCE[dtype])
+    numpy.testing.assert_array_equal((alpha < 0)[sure], (log_alpha > 3)[sure])
+    assert divergence == pytest.approx(expected[3], rel=TOLERANCE[dtype])
+
+
+def test_the_float32_kernels_are_exact_to_a_few_roundings() -> None:
+    log_alpha = numpy.linspace(-7.99, 7.99, 100_001)
+    W = numpy.ones(log_alpha.size, "f4")
+    log_sigma2 = log_alpha.astype("f4")
+    _, _, alpha, slope, divergence = weight_moments(W, log_sigma2, 3.0, False)
+    expected = reference.weight_moments(W, log_sigma2, 3.0, False)
+    numpy.testing.assert_allclose(abs(alpha), numpy.exp(expected[2]), rtol=1e-6)
+    numpy.testing.assert_allclose(slope, reference.divergence_slope(expected[2]), rtol=2e-6)
+    assert divergence == pytest.approx(expected[3], rel=2e-7)
 
 
 FLOATS = st.floats(width=32) | st.sampled_from([0.0, -0.0, 2.0**-149, -(2.0**-130), 2.0**127])
@@ -55,23 +75,25 @@ def test_moments_of_any_number(numbers: numpy.ndarray, mask_variance: bool) -> N
     """What is not finite in NumPy is not finite here; the rest agrees."""
     W, log_sigma2 = numbers
     with numpy.errstate(all="ignore"):
-        mean, variance, log_alpha, divergence = reference.weight_moments(
-            W, log_sigma2, 3.0, mask_variance
-        )
-        found = weight_moments(W, log_sigma2, 3.0, mask_variance)
+        expected = reference.weight_moments(W, log_sigma2, 3.0, mask_variance)
+        mean, variance, alpha, slope, divergence = weight_moments(W, log_sigma2, 3.0, mask_variance)
+        log_alpha = expected[2]
         in_range = abs(W) < 1e19  # float32 holds the square
-        sure = in_range & ~(abs(log_alpha - 3) < 1e-4)
-        numpy.testing.assert_allclose(found[2][in_range], log_alpha[in_range], atol=2e-5)
-        assert (numpy.isnan(found[2]) >= numpy.isnan(log_alpha)).all()
-        kept = sure & ~numpy.isnan(log_alpha)
-        numpy.testing.assert_array_equal(found[0][kept], mean[kept].astype("f4"))
+        is_nan = numpy.isnan(log_alpha)
         numpy.testing.assert_allclose(
-            found[1][kept], variance[kept].astype("f4"), rtol=1e-4, atol=1e-37
+            numpy.log(abs(alpha))[in_range], log_alpha[in_range], atol=2e-5
         )
-    if numpy.isnan(log_alpha).any():
-        assert numpy.isnan(found[3])
+        assert (numpy.isnan(alpha) >= is_nan).all()
+        assert (numpy.isnan(slope) >= is_nan).all()
+        kept = in_range & ~(abs(log_alpha - 3) < 1e-4) & ~is_nan
+        numpy.testing.assert_array_equal(mean[kept], expected[0][kept].astype("f4"))
+        numpy.testing.assert_allclose(
+            variance[kept], expected[1][kept].astype("f4"), rtol=1e-4, atol=1e-37
+        )
+    if is_nan.any():
+        assert numpy.isnan(divergence)
     elif in_range.all():
-        assert found[3] == pytest.approx(divergence, rel=1e-4)
+        assert divergence == pytest.approx(expected[3], rel=1e-4)
 
 
 @masks
@@ -80,7 +102,8 @@ def test_gradients(part: str, mask_variance: bool) -> None:
     """Against central differences of the reference."""
     W, log_sigma2 = make_weights(400, "f8")
     W += numpy.sign(W) * 0.01
-    _, variance, log_alpha, _ = weight_moments(W, log_sigma2, 3.0, mask_variance)
+    _, _, alpha, slope, _ = weight_moments(W, log_sigma2, 3.0, mask_variance)
+    log_alpha = numpy.log(abs(alpha))
     g_mean, g_variance = numpy.zeros_like(W), numpy.zeros_like(W)
     scale = 0.0
     if part == "divergence":
@@ -97,12 +120,12 @@ def test_gradients(part: str, mask_variance: bool) -> None:
         index = ["mean", "variance", "", "divergence"].index(part)
         return weighting * numpy.array([float(numpy.sum(result[index])) for result in results])
 
-    cpu.weight_gradients(W, log_alpha, variance, 3.0, mask_variance, scale, g_mean, g_variance)
+    cpu.weight_gradients(W, alpha, slope, mask_variance, scale, g_mean, g_variance)
     step = 1e-6 * abs(W)
     by_W = (objective(W + step, log_sigma2) - objective(W - step, log_sigma2)) / (2 * step)
     by_s = (objective(W, log_sigma2 + 1e-6) - objective(W, log_sigma2 - 1e-6)) / 2e-6
     smooth = numpy.min([abs(log_alpha - edge) for edge in (-8, 3, 8)], axis=0) > 1e-4
-    smooth |= abs(log_alpha) == 8
+    smooth |= abs(abs(log_alpha) - 8) < 1e-12
     assert smooth.mean() > 0.9
     numpy.testing.assert_allclose(g_mean[smooth], by_W[smooth], rtol=1e-5, atol=1e-5)
     numpy.testing.assert_allclose(g_variance[smooth], by_s[smooth], rtol=1e-5, atol=1e-7)
@@ -117,9 +140,9 @@ def test_gradients_in_float32(mask_variance: bool) -> None:
         w, s, g_mean, g_variance = (
             array.astype(dtype) for array in (W, log_sigma2, given_mean, given_variance)
         )
-        _, variance, log_alpha, _ = weight_moments(w, s, 3.0, mask_variance)
-        cpu.weight_gradients(w, log_alpha, variance, 3.0, mask_variance, 0.3, g_mean, g_variance)
-        results.append((log_alpha, g_mean, g_variance))
+        _, _, alpha, slope, _ = weight_moments(w, s, 3.0, mask_variance)
+        cpu.weight_gradients(w, alpha, slope, mask_variance, 0.3, g_mean, g_variance)
+        results.append((numpy.log(abs(alpha)), g_mean, g_variance))
     (log_alpha, *expected), (_, *found) = results
     sure = numpy.min([abs(log_alpha - edge) for edge in (-8, 3, 8)], axis=0) > 1e-4
     for mine, theirs in zip(found, expected, strict=True):
@@ -128,55 +151,116 @@ def test_gradients_in_float32(mask_variance: bool) -> None:
 
 def test_philox_is_the_published_one() -> None:
     """The first of the known answers that come with Random123 for philox4x32-10."""
-    assert reference.philox(0, (0, 0)) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
+    expected = [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
+    assert reference.philox((0, 0), (0, 0)) == expected
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 1001])
+def sample(mean: numpy.ndarray, variance: numpy.ndarray, *key: int, columns: Any = None) -> Any:
+    """Return the draws and their slopes, of one-dimensional arrays as of a column."""
+    y, slope = (array.copy().reshape(len(array), -1) for array in (mean, variance))
+    if columns is None:
+        columns = range(y.shape[1])
+    cpu.sample(y, slope, numpy.array(columns, "u4"), numpy.empty((0, 0), y.dtype), *key)
+    return y.reshape(mean.shape), slope.reshape(mean.shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (3, 17), (4, 1), (5, 8), (101, 10)])
 @pytest.mark.parametrize("key", [(0, 0), (1, 2), (2**32 - 1, 2**31)])
-def test_noise_is_philox_through_box_and_muller(size: int, key: tuple[int, int]) -> None:
-    noise, slope = numpy.zeros(size, "f4"), numpy.full(size, 4, "f4")
-    cpu.sample(noise, slope, *key)
-    expected = reference.normals(size, key)
-    numpy.testing.assert_allclose(noise / 2, expected, rtol=1e-5, atol=1e-6)
-    numpy.testing.assert_allclose(slope, expected / 4, rtol=1e-5, atol=1e-6)
+def test_noise_is_philox_through_box_and_muller(
+    shape: tuple[int, int], key: tuple[int, int]
+) -> None:
+    columns = numpy.random.randint(0, 2**32, shape[1], "u4").tolist()
+    noise, slope = sample(
+        numpy.zeros(shape, "f4"), numpy.full(shape, 4, "f4"), *key, columns=columns
+    )
+    expected = reference.normals(shape[0], columns, key)
+    # float32 has few digits left of a logarithm near 0
+    numpy.testing.assert_allclose(noise / 2, expected, rtol=1e-5, atol=5e-6)
+    numpy.testing.assert_allclose(slope, expected / 4, rtol=1e-5, atol=5e-6)
 
 
 @dtypes
 def test_samples(dtype: str) -> None:
-    mean = numpy.random.randn(999).astype(dtype)
-    variance = numpy.random.uniform(0, 3, 999).astype(dtype)
+    mean = numpy.random.randn(99, 10).astype(dtype)
+    variance = numpy.random.uniform(0, 3, (99, 10)).astype(dtype)
     variance[:5] = 0
-    y, slope = mean.copy(), variance.copy()
-    cpu.sample(y, slope, 5, 6)
-    noise = reference.normals(999, (5, 6))
+    y, slope = sample(mean, variance, 5, 6)
+    noise = reference.normals(99, list(range(10)), (5, 6))
     deviation = numpy.sqrt(variance + 1e-8)
     numpy.testing.assert_allclose(y, mean + deviation * noise, rtol=1e-5, atol=1e-5)
     numpy.testing.assert_allclose(slope, noise / (2 * deviation), rtol=1e-4, atol=1e-5)
 
 
+@dtypes
+def test_samples_with_noise_that_is_given(dtype: str) -> None:
+    mean, noise = numpy.random.randn(2, 9, 10).astype(dtype)
+    variance = numpy.random.uniform(0, 3, (9, 10)).astype(dtype)
+    y, slope = mean.copy(), variance.copy()
+    cpu.sample(y, slope, numpy.arange(10, dtype="u4"), noise, 5, 6)
+    deviation = numpy.sqrt(variance + 1e-8)
+    numpy.testing.assert_allclose(y, mean + deviation * noise, rtol=1e-5, atol=1e-6)
+    numpy.testing.assert_allclose(slope, noise / (2 * deviation), rtol=1e-5)
+
+
 def test_noise_has_the_moments_of_a_normal_and_keys_are_independent() -> None:
     size = 4_000_000
-    streams = []
-    for key in ((1, 1), (2, 1), (1, 2)):
-        noise = numpy.zeros(size, "f4")
-        cpu.sample(noise, numpy.ones(size, "f4"), *key)
-        streams.append(noise.astype("f8"))
+    zeros = numpy.zeros((2000, 2000), "f4")
+    streams = [
+        sample(zeros, zeros + 1, *key)[0].ravel().astype("f8") for key in ((1, 1), (2, 1), (1, 2))
+    ]
     for noise in streams:
         for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
             assert abs((noise**power).mean() - moment) < 5 * numpy.sqrt(variance / size)
         assert abs(noise).max() > 4.5
-        assert abs((noise[1:] * noise[:-1]).mean()) < 5 / numpy.sqrt(size)
+        for distance in (1, 2000, 500 * 2000):  # neighbours; rows; rows of one counter
+            products = noise[distance:] * noise[:-distance]
+            assert abs(products.mean()) < 5 / numpy.sqrt(products.size)
     for first, second in ((0, 1), (0, 2), (1, 2)):
         assert abs((streams[first] * streams[second]).mean()) < 5 / numpy.sqrt(size)
 
 
 @dtypes
 def test_not_a_number_stays_one(dtype: str) -> None:
-    y, slope = numpy.array([1, numpy.nan, 1, numpy.inf], dtype), numpy.ones(4, dtype)
-    slope[2] = numpy.nan
-    cpu.sample(y, slope, 1, 2)
+    mean, variance = numpy.array([1, numpy.nan, 1, numpy.inf], dtype), numpy.ones(4, dtype)
+    variance[2] = numpy.nan
+    y, _ = sample(mean, variance, 1, 2)
     assert numpy.isfinite(y).tolist() == [True, False, False, False]
     assert numpy.isnan(y[[1, 2]]).all()
+
+
+@given(
+    y=stn.arrays(
+        "f4",
+        st.tuples(st.integers(1, 9), st.integers(1, 12)),
+        elements=st.floats(-200, 200, width=32),
+    ),
+    dtype=st.sampled_from(["f4", "f8"]),
+)
+@settings(deadline=None)
+def test_cross_entropy(y: numpy.ndarray, dtype: str) -> None:
+    y = y.astype(dtype)
+    t = numpy.random.default_rng(0).integers(0, y.shape[1], len(y)).astype("i4")
+    gradient = numpy.full_like(y, 77)
+    total, right = cpu.cross_entropy(y, t, gradient)
+    with numpy.errstate(all="ignore"):
+        expected = reference.cross_entropy(y, t)
+    if numpy.isfinite(expected[0]):  # the reference's probabilities may underflow
+        assert total == pytest.approx(expected[0], rel=TOLERANCE[dtype], abs=TOLERANCE[dtype])
+    assert right == expected[1]
+    numpy.testing.assert_allclose(gradient, expected[2], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("label", [-1, 3, 2**31 - 1])
+def test_cross_entropy_with_a_label_that_is_no_class(label: int) -> None:
+    y = numpy.zeros((2, 3), "f4")
+    assert cpu.cross_entropy(y, numpy.array([0, label], "i4"), y.copy()) == (0.0, -1)
+
+
+@pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])
+def test_cross_entropy_of_what_is_not_finite(value: float) -> None:
+    y = numpy.zeros((2, 3), "f4")
+    y[1] = value
+    assert numpy.isnan(cpu.cross_entropy(y, numpy.zeros(2, "i4"), y.copy())[0])
 
 
 @dtypes

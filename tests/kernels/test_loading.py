@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vdprune.kernels import cpu, loading, unfolding
+from vdprune.kernels import cpu, linear, loading, pooling, unfolding
 
 SCRIPT = """
 from vdprune.kernels import loading
@@ -14,17 +14,18 @@ from vdprune.kernels import loading
 loading._PATIENCE = {patience}
 loading.load_kernels(lambda: print("compiling", flush=True))
 
-from vdprune.kernels import cpu, unfolding
+from vdprune.kernels import cpu, linear, pooling, unfolding
 
-kernels = [cpu.weight_moments, cpu.weight_gradients, cpu.sample, cpu.adam]
-kernels += [unfolding.unfold, unfolding.fold]
+kernels = [
+    getattr(module, name) for module in (cpu, linear, pooling, unfolding) for name in module.__all__
+]
 print(sum(len(kernel.stats.cache_misses) for kernel in kernels), "compiled")
 """
 
 
 def test_every_kernel_is_ready_afterwards() -> None:
     loading.load_kernels(lambda: None)
-    for module in (cpu, unfolding):
+    for module in (cpu, linear, pooling, unfolding):
         for name in module.__all__:
             assert getattr(module, name).signatures, name
 
@@ -40,7 +41,7 @@ def test_compiles_once_and_says_so(tmp_path: Path) -> None:
         )
         assert result.returncode == 0, result.stderr
         outputs.append(result.stdout)
-    assert outputs == ["compiling\n6 compiled\n", "0 compiled\n"]
+    assert outputs == ["compiling\n11 compiled\n", "0 compiled\n"]
 
 
 def test_the_timer_ends_with_the_loading(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,9 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         )
         self.blocks = self._cut_into_blocks()
         self.slopes: list[Any] = [None] * len(self.blocks)
-        self.team.run([partial(self._block_of_products, i, b, y, key) for i in range(len(self.blocks))])
+        self.team.run(
+            [partial(self._block_of_products, i, b, y, key) for i in range(len(self.blocks))]
+        )
         return y, divergence
 
     def _block_of_products(self, i: int, b: Any, y: Any, key: tuple[int, int]) -> None:
@@ -166,7 +168,9 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         """Carry gradients of some images' outputs back through weights; the columns are written over."""
         numpy.matmul(self._by_group(W).transpose(0, 2, 1), g, out=columns)
         x = numpy.zeros_like(self.x[block])
-        kernels.unfolding.fold(columns.reshape(x.shape[1], *self.ksize, len(x), *self.out_size), *self.geometry, x)
+        kernels.unfolding.fold(
+            columns.reshape(x.shape[1], *self.ksize, len(x), *self.out_size), *self.geometry, x
+        )
         return x
 
 

@@ -117,9 +117,7 @@ class VariationalLayer(FirstOrderFunction):
             g_W, g_log_sigma2 = numpy.zeros_like(self.W), numpy.zeros_like(self.W)
             self.gradients_of_weights(g_divergence, g_W, g_log_sigma2)
             return tuple((None, g_W, g_log_sigma2, None)[index] for index in indexes)
-        gradients = self.product_gradients(
-            numpy.ascontiguousarray(g), g_divergence, 0 in indexes
-        )
+        gradients = self.product_gradients(numpy.ascontiguousarray(g), g_divergence, 0 in indexes)
         return tuple(gradients[index] for index in indexes)
 
 

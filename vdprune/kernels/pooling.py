@@ -8,6 +8,9 @@ from numpy import uintp
 from vdprune.kernels.compiled import compiled
 from vdprune.kernels.unfolding import inside
 
+# See vdprune/kernels/cpu.py.
+_TAKEN_FROM_ELSEWHERE = "c220cfddf045103a"
+
 __all__ = ["max_pool", "max_unpool"]
 
 _Pair = tuple[int, int]
@@ -59,9 +62,7 @@ def _keep_larger(seen: Any, here: int, best: Any, position: Any) -> None:
 
 
 @compiled
-def max_unpool(
-    g: Any, positions: Any, ksize: _Pair, stride: _Pair, pad: _Pair, g_x: Any
-) -> None:
+def max_unpool(g: Any, positions: Any, ksize: _Pair, stride: _Pair, pad: _Pair, g_x: Any) -> None:
     """Carry gradients of maxima back to where they were found.
 
     Args:

@@ -36,7 +36,9 @@ class AdamRule(adam.AdamRule):
         settings = hyperparam.beta1, hyperparam.beta2, hyperparam.eps, hyperparam.eta * self.alpha_t
         team = get_team()
         parts = team.split(param.size, _WORK * param.size)
-        team.run([partial(kernels.cpu.adam, *(a[part] for a in arrays), *settings) for part in parts])
+        team.run(
+            [partial(kernels.cpu.adam, *(a[part] for a in arrays), *settings) for part in parts]
+        )
 
     def _is_plain(self, param: Parameter) -> bool:
         hyperparam, data, gradient = self.hyperparam, param.array, param.grad
@@ -65,7 +67,6 @@ class Adam(chainer.optimizers.Adam):
     def create_update_rule(self) -> AdamRule:
         """Make a parameter's update rule."""
         return AdamRule(self.hyperparam)
-
 
     def reallocate_cleared_grads(self) -> None:
         """Give parameters that have no gradient zeros, as Chainer's method does."""

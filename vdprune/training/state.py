@@ -1,6 +1,5 @@
 """All of a run in progress that a resumed one needs to end where it would have ended."""
 
-
 import h5py
 import numpy
 from chainer import Optimizer
