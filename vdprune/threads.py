@@ -46,6 +46,8 @@ class Team:
             The parts, one at least.
         """
         count = max(1, min(self.size, length, int(work // _LEAST_WORK)))
+        if count == 1:
+            return [slice(0, length)]
         edges = [length * i // count for i in range(count + 1)]
         return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
 
@@ -65,7 +67,7 @@ class Team:
         if len(tasks) < 2 or not self._helpers or not self._free.acquire(blocking=False):
             return [task() for task in tasks]
         try:
-            with _one_blas_thread():
+            with _OneBlasThread():
                 return self._run(tasks)
         finally:
             self._free.release()
@@ -211,20 +213,19 @@ def _available_processors() -> int:
 _blas_libraries: list[Any] = []
 
 
-@contextlib.contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Hold the BLAS libraries to one thread, at the cost of a few calls of theirs."""
-    if not _blas_libraries:
-        from threadpoolctl import ThreadpoolController
+class _OneBlasThread:
+    """Context that holds the BLAS libraries to one thread, at the cost of a few calls of theirs."""
 
-        _blas_libraries.extend(ThreadpoolController().select(user_api="blas").lib_controllers)
-    counts = [library.get_num_threads() for library in _blas_libraries]
-    for library, count in zip(_blas_libraries, counts, strict=True):
-        if count != 1:
+    def __enter__(self) -> None:
+        if not _blas_libraries:
+            from threadpoolctl import ThreadpoolController
+
+            _blas_libraries.extend(ThreadpoolController().select(user_api="blas").lib_controllers)
+        counts = [(library, library.get_num_threads()) for library in _blas_libraries]
+        self._changed = [(library, count) for library, count in counts if count != 1]
+        for library, _ in self._changed:
             library.set_num_threads(1)
-    try:
-        yield
-    finally:
-        for library, count in zip(_blas_libraries, counts, strict=True):
-            if count != 1:
-                library.set_num_threads(count)
+
+    def __exit__(self, *error: object) -> None:
+        for library, count in self._changed:
+            library.set_num_threads(count)

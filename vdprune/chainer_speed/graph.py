@@ -2,20 +2,24 @@
 
 Chainer keeps ready, at each function, for hooks, for ChainerX, for memory layouts and for devices to be made
 current. In a step of a small network that takes longer than the mathematics. Here is what is
-left to do for NumPy arrays without any of those; all other cases are left to Chainer, and what comes out is
-the same.
+left to do for NumPy arrays without any of those; all other cases are left to Chainer. What comes out is the
+same, to the rounding of sums of more than two gradients.
 """
 
 import heapq
 import operator
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import chainer
 import numpy
-from chainer import Variable, config
-from chainer._backprop_utils import GradTable, backprop_step
+from chainer import FunctionNode, Variable, config
+from chainer._backprop_utils import backprop_step
+from chainer.functions.activation.relu import ReLU
 from chainer.variable import _check_grad_type
+
+_CHECKS_NOTHING = FunctionNode.check_type_forward
 
 _rank = operator.attrgetter("_rank")
 
@@ -46,7 +50,12 @@ def backpropagate(original: Any, outputs: Any, retain_grad: bool, loss_scale: An
         retain_grad: Whether gradients of intermediate variables are kept.
         loss_scale: What the gradients were multiplied by.
     """
-    is_plain = not (retain_grad or chainer.is_debug() or chainer.get_function_hooks())
+    is_plain = not (
+        retain_grad
+        or config.enable_backprop  # for second derivatives
+        or config.debug
+        or chainer.get_function_hooks()
+    )
     if is_plain and all(type(g.raw_array) is numpy.ndarray for _, g in outputs if g is not None):
         _backpropagate(outputs, loss_scale)
     else:
@@ -95,7 +104,7 @@ def _is_unobserved(function: Any) -> bool:
 def _apply(function: Any, variables: list[Any]) -> tuple[Any, ...]:
     arrays = tuple([x._data[0] for x in variables])
     function._input_layouts = (None,) * len(arrays)
-    if config.type_check:
+    if config.type_check and type(function).check_type_forward is not _CHECKS_NOTHING:
         function._check_data_type_forward(arrays)
     function._input_indexes_to_retain = function._output_indexes_to_retain = None
     outputs = function.forward(arrays)
@@ -149,88 +158,119 @@ def _connect(
     function.lazy_grad_sum = lazy_grad_sum
 
 
-class _Pending:
-    """Functions whose gradients are to be computed, last in the graph first."""
+class _Gradients:
+    """Gradients of nodes, as arrays, and the functions that are to be asked for more, last first."""
 
     def __init__(self) -> None:
-        self._heap: list[Any] = []
+        self._arrays: dict[Any, Any] = {}
+        self._functions: list[Any] = []
         self._seen: set[Any] = set()
+        self._leaves: dict[Any, None] = {}
 
-    def add(self, function: Any) -> None:
-        if function not in self._seen:
-            heapq.heappush(self._heap, (-function.rank, len(self._seen), function))
+    def add(self, node: Any, array: Any) -> None:
+        function = node._creator_node
+        if function is None:
+            if node not in self._leaves:
+                self._leaves[node] = None
+                node._check_old_style_gradient()
+                self._add(node, _take_gradient(node))
+        elif function not in self._seen:
+            heapq.heappush(self._functions, (-function.rank, len(self._seen), function))
             self._seen.add(function)
+        self._add(node, array)
 
-    def __bool__(self) -> bool:
-        return bool(self._heap)
+    def _add(self, node: Any, array: Any) -> None:
+        if array is None:
+            return
+        other = self._arrays.get(node)
+        if other is not None:
+            array = other + array
+        if isinstance(array, numpy.generic):  # what NumPy makes of arrays of shape ()
+            array = numpy.asarray(array)
+        self._arrays[node] = array
 
-    def pop(self) -> Any:
-        return heapq.heappop(self._heap)[2]
+    def take(self, node: Any) -> Any:
+        """Return an intermediate node's gradient; one that its Variable was given, if there is no other."""
+        if node is None or node._creator_node is None:
+            return None
+        array = self._arrays.pop(node, None)
+        return _take_gradient(node) if array is None else array
+
+    def functions(self) -> Iterator[Any]:
+        while self._functions:
+            yield heapq.heappop(self._functions)[2]
+
+    def hand_to_variables(self, loss_scale: Any) -> None:
+        for node in self._leaves:
+            variable = node.get_variable_or_none()
+            if variable is not None:
+                variable._grad_var, variable._grad = None, self._arrays.get(node)
+                variable._loss_scale = loss_scale
+
+
+def _take_gradient(node: Any) -> Any:
+    variable = node.get_variable_or_none()
+    if variable is None or variable._grad is None:
+        return None
+    array, variable._grad, variable._grad_var = variable._grad, None, None
+    return array
 
 
 def _backpropagate(outputs: Any, loss_scale: Any) -> None:
-    """Do what ``chainer._backprop._backprop_to_all`` does."""
-    pending, leaves = _Pending(), set()
-    grads = GradTable(accumulate_grad_inputs=True)
-    for y, g in outputs:
-        grads.accumulate(y, g)
-        if y.creator_node is None:
-            leaves.add(y)
-        else:
-            pending.add(y.creator_node)
-    while pending:
-        for x in _step(pending.pop(), grads):
-            if x.creator_node is None:
-                leaves.add(x)
-            else:
-                pending.add(x.creator_node)
-    for x in leaves:
-        variable, g = x.get_variable_or_none(), grads.pop(x)
-        if variable is not None:
-            variable._set_grad_var_without_check(g)
-            variable._loss_scale = loss_scale
-    grads.assert_no_grads()
+    """Do what ``chainer._backprop._backprop_to_all`` does, on arrays."""
+    gradients = _Gradients()
+    for node, g in outputs:
+        gradients.add(node, None if g is None else g.raw_array)
+    for function in gradients.functions():
+        inputs = function.inputs
+        wanted = tuple([i for i, x in enumerate(inputs) if x._requires_grad])
+        g_outputs = tuple([gradients.take(output()) for output in function.outputs])
+        if not wanted:
+            continue
+        if function._n_local_function_hooks:
+            _call_hooks(function, "backward_preprocess", g_outputs)
+        for node, g in _gradients_of_inputs(function, wanted, g_outputs):
+            gradients.add(node, g)
+        if function._n_local_function_hooks:
+            _call_hooks(function, "backward_postprocess", g_outputs)
+    gradients.hand_to_variables(loss_scale)
 
 
-def _step(function: Any, grads: Any) -> list[Any]:
-    """Compute gradients of a function's inputs, and return the nodes that have got one."""
-    wanted = tuple([i for i, x in enumerate(function.inputs) if x._requires_grad])
-    nodes = [output() for output in function.outputs]
-    g_outputs = tuple(
-        [grads.pop(y) if y is not None and y._creator_node is not None else None for y in nodes]
-    )
-    if not wanted:
-        return []
-    g_inputs: dict[Any, Any] = {}
-    for i in wanted:
-        x = function.inputs[i]
-        if x not in g_inputs:
-            g_inputs[x] = grads.get_as_list(x)
-    arrays = [g.raw_array for g in g_outputs if g is not None]
-    if function._n_local_function_hooks:
-        _call_hooks(function, "backward_preprocess", g_outputs)
-    if all([type(array) is numpy.ndarray for array in arrays]):
-        backprop_step(function, wanted, g_outputs, g_inputs, False)
-    else:
-        with chainer.using_device(chainer.backend.get_device_from_array(*arrays)):
-            backprop_step(function, wanted, g_outputs, g_inputs, False)
-    if function._n_local_function_hooks:
-        _call_hooks(function, "backward_postprocess", g_outputs)
-    for x, found in g_inputs.items():
-        for g in found:
-            if g is not None:
-                _check_gradient(function, x, g.raw_array)
-    return [x for x, found in g_inputs.items() if found]
+def _gradients_of_inputs(
+    function: Any, wanted: tuple[int, ...], g_outputs: tuple[Any, ...]
+) -> list[tuple[Any, Any]]:
+    """Compute gradients of some inputs; those of one node may come in several parts."""
+    on_arrays = getattr(function, "backward_arrays", None) or _ON_ARRAYS.get(type(function))
+    if on_arrays is not None and all([type(g) in _PLAIN for g in g_outputs]):
+        arrays = (
+            on_arrays(wanted, g_outputs)
+            if hasattr(on_arrays, "__self__")
+            else on_arrays(function, g_outputs)
+        )
+        inputs = function.inputs
+        return [(inputs[i], g) for i, g in zip(wanted, arrays, strict=True) if g is not None]
+    g_inputs: dict[Any, list[Any]] = {function.inputs[i]: [] for i in wanted}
+    arrays = [g for g in g_outputs if g is not None]
+    with chainer.using_device(chainer.backend.get_device_from_array(*arrays)):
+        variables = tuple([None if g is None else Variable(g) for g in g_outputs])
+        backprop_step(function, wanted, variables, g_inputs, False)
+    found = [(node, g.raw_array) for node, parts in g_inputs.items() for g in parts if g is not None]
+    for node, g in found:
+        _check_grad_type(function, node, True, g)
+    return found
+
+
+def _relu_gradient(function: Any, g_outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Do what ``ReLU.backward`` does with a function of its own."""
+    (y,) = function._retained_output_data
+    return (g_outputs[0] * (y > 0),)
+
+
+_ON_ARRAYS = {ReLU: _relu_gradient}
+_PLAIN = (numpy.ndarray, type(None))
 
 
 def _call_hooks(function: Any, method: str, g_outputs: tuple[Any, ...]) -> None:
     """Call hooks of one function; those of all functions have led the other way from the start."""
-    arrays = tuple(None if g is None else g.raw_array for g in g_outputs)
     for hook in function.local_function_hooks.values():
-        getattr(hook, method)(function, tuple(x.data for x in function.inputs), arrays)
-
-
-def _check_gradient(function: Any, x: Any, g: Any) -> None:
-    """Leave to Chainer the message on a gradient that does not fit."""
-    if type(g) is not numpy.ndarray or g.dtype != x.dtype or g.shape != x.shape:
-        _check_grad_type(function, x, True, g)
+        getattr(hook, method)(function, tuple(x.data for x in function.inputs), g_outputs)

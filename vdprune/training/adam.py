@@ -1,6 +1,8 @@
 """Chainer's Adam, its update of a parameter in one pass on the CPU."""
 
+import math
 from functools import partial
+from typing import Any
 
 import chainer.optimizers
 import numpy
@@ -13,62 +15,96 @@ from vdprune.threads import get_team
 _WORK = 20  # multiplications that take as long as the update of a weight
 
 
+class _Settings:
+    """What the kernel needs of the hyperparameters; computed once a step for all parameters."""
+
+    def __init__(self) -> None:
+        self._key: Any = None
+        self._settings: tuple[float, ...] | None = None
+
+    def at(self, hyperparam: Any, t: int) -> tuple[float, ...] | None:
+        """Return beta1, beta2, epsilon and the step size of a step; None if it is not a plain one."""
+        values = hyperparam.get_dict() if len(vars(hyperparam)) > 1 else vars(hyperparam.parent)
+        key = (t, *values.values())
+        if key != self._key:
+            self._key, self._settings = key, self._compute(values, t)
+        return self._settings
+
+    def _compute(self, values: dict[str, Any], t: int) -> tuple[float, ...] | None:
+        if values["weight_decay_rate"] or values["amsgrad"] or values["adabound"]:
+            return None
+        beta1, beta2 = values["beta1"], values["beta2"]
+        rate = values["eta"] * values["alpha"] * math.sqrt(1 - beta2**t) / (1 - beta1**t)
+        return beta1, beta2, values["eps"], rate
+
+
 class AdamRule(adam.AdamRule):
-    """Update rule of `Adam`."""
+    """Update rule of `Adam`.
+
+    Args:
+        parent: The optimizer's hyperparameters.
+        settings: What the rules of the optimizer share.
+    """
+
+    def __init__(self, parent: Any, settings: _Settings) -> None:
+        super().__init__(parent)
+        self._settings = settings
 
     def update(self, param: Parameter) -> None:
         """Update a parameter in place.
 
         Args:
-            param: The parameter; what has hooks, a scaled loss, weight decay, AMSGrad or AdaBound, and what
-                is not on the CPU in float32 or float64, is left to Chainer's own rule.
+            param: The parameter; what has hooks, a scaled loss, weight decay, AMSGrad or AdaBound, and
+                what is not on the CPU in float32 or float64, is left to Chainer's own rule.
         """
-        if not self.enabled or not self._is_plain(param):
+        data = param._data[0]
+        if data is not None and param._grad is None:
+            param.grad = param.xp.zeros_like(data)
+        settings = None if self._is_watched(param) else self._settings.at(self.hyperparam, self.t + 1)
+        if settings is None or data is None:
             super().update(param)
             return
-        self._init_states(param)
+        if self._state is None:
+            self._init_states(param)
+        arrays = data, param._grad, self._state["m"], self._state["v"]
+        if not _are_plain(*arrays):
+            super().update(param)
+            return
         self.t += 1
-        hyperparam = self.hyperparam
-        arrays = [
-            array.reshape(-1)
-            for array in (param.array, param.grad, self.state["m"], self.state["v"])
-        ]
-        settings = hyperparam.beta1, hyperparam.beta2, hyperparam.eps, hyperparam.eta * self.alpha_t
+        flat = [array.reshape(-1) for array in arrays]
         team = get_team()
-        parts = team.split(param.size, _WORK * param.size)
-        team.run(
-            [partial(kernels.cpu.adam, *(a[part] for a in arrays), *settings) for part in parts]
+        parts = team.split(data.size, _WORK * data.size)
+        if len(parts) == 1:
+            kernels.cpu.adam(*flat, *settings)
+        else:
+            team.run([partial(kernels.cpu.adam, *(a[part] for a in flat), *settings) for part in parts])
+
+    def _is_watched(self, param: Parameter) -> bool:
+        hooks = self._hookable
+        return not self.enabled or bool(
+            param._loss_scale is not None or hooks._pre_update_hooks or hooks._post_update_hooks
         )
 
-    def _is_plain(self, param: Parameter) -> bool:
-        hyperparam, data, gradient = self.hyperparam, param.array, param.grad
-        return (
-            data is not None
-            and gradient is not None
-            and param._loss_scale is None
-            and not self._hookable._pre_update_hooks
-            and not self._hookable._post_update_hooks
-            and not hyperparam.weight_decay_rate
-            and not hyperparam.amsgrad
-            and not hyperparam.adabound
-            and data.dtype in (numpy.float32, numpy.float64)
-            and all(
-                isinstance(array, numpy.ndarray)
-                and array.dtype == data.dtype
-                and array.flags.c_contiguous
-                for array in (data, gradient, *(self.state or {}).values())
-            )
-        )
+
+def _are_plain(*arrays: Any) -> bool:
+    dtype = arrays[0].dtype
+    return dtype in (numpy.float32, numpy.float64) and all(
+        [type(a) is numpy.ndarray and a.dtype == dtype and a.flags.c_contiguous for a in arrays]
+    )
 
 
 class Adam(chainer.optimizers.Adam):
     """``chainer.optimizers.Adam`` with the same arguments, results and saved state, and faster."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._settings = _Settings()
+
     def create_update_rule(self) -> AdamRule:
         """Make a parameter's update rule."""
-        return AdamRule(self.hyperparam)
+        return AdamRule(self.hyperparam, self._settings)
 
     def reallocate_cleared_grads(self) -> None:
-        """Give parameters that have no gradient zeros, as Chainer's method does."""
-        if any(param._grad is None for param in self.target.params(False)):
+        """Give parameters that have no gradient zeros for hooks to see; without hooks their rule does."""
+        if self._hookable._pre_update_hooks or self._hookable._post_update_hooks:
             super().reallocate_cleared_grads()

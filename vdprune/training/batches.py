@@ -33,5 +33,6 @@ class ArrayBatches(Converter):
         Returns:
             For each array its rows, shape (len(batch), ...).
         """
-        rows = tuple(array[batch] for array in self.arrays)
-        return rows if device is None else tuple(device.send(array) for array in rows)
+        numbers = numpy.asarray(batch)
+        rows = tuple([array.take(numbers, axis=0) for array in self.arrays])
+        return rows if device is None else tuple([device.send(array) for array in rows])
