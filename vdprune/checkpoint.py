@@ -85,7 +85,9 @@ def save_checkpoint(
         file.attrs["dataset"] = checkpoint.dataset
         file.attrs["input_shape"] = checkpoint.input_shape
         file.attrs["threshold"] = checkpoint.threshold
-        HDF5Serializer(file.create_group("model")).save(checkpoint.model)
+        # Numbers that are still trained don't get smaller, but compressing them takes time.
+        compression = 4 if save_training is None else None
+        HDF5Serializer(file.create_group("model"), compression).save(checkpoint.model)
         _write_history(file.create_group("history"), checkpoint.history)
         if checkpoint.pruned:
             masks = file.create_group("masks")

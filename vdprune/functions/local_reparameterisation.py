@@ -12,7 +12,7 @@ from vdprune.kernels.constants import EPSILON
 
 
 class LocalReparameterisation(FirstOrderFunction):
-    """mean + sqrt(variance + 1e-8) * noise."""
+    """mean + sqrt(variance + 1e-8) * noise, without the noise where the variance is 0."""
 
     def __init__(self, noise: Any = None) -> None:
         super().__init__()
@@ -23,10 +23,11 @@ class LocalReparameterisation(FirstOrderFunction):
         xp = get_array_module(mean)
         if self.noise is None:
             self.noise = _standard_normal(xp, mean.shape, mean.dtype)
+        noise = self.noise * (variance != 0)
         y = variance + EPSILON
         xp.sqrt(y, out=y)
-        self.half_noise_over_deviation = 0.5 * self.noise / y
-        y *= self.noise
+        self.half_noise_over_deviation = 0.5 * noise / y
+        y *= noise
         y += mean
         return (y,)
 
@@ -53,7 +54,8 @@ def local_reparameterisation(mean: Any, variance: Any, noise: Any = None) -> Var
             from the global generator of the array's module (``numpy.random``, ``cupy.random``).
 
     Returns:
-        mean + sqrt(variance + 1e-8) * noise, same shape and dtype.
+        mean + sqrt(variance + 1e-8) * noise, same shape and dtype; the mean where the variance is 0,
+        as that of a unit without weights is.
 
     Raises:
         ArgumentError: The noise has another shape than the mean.

@@ -32,13 +32,14 @@ class VariationalDropoutLinearFunction(VariationalLayer):
         self.squared_x = self.x * self.x
         self.has_bias = b is not None
         width = len(self.W) if self.alive is None else self.alive.shape[0]
+        y, key = numpy.empty((len(x), width), x.dtype), new_key()
         if b is None:
             b = numpy.zeros(width, x.dtype)
-        self.numbers = numpy.arange(width, dtype=numpy.uint32)
-        y, key = numpy.empty((len(x), width), x.dtype), new_key()
-        if self.alive is not None:
-            self._draw_dead(b, y, key)
-            self.numbers = self.numbers[self.alive.outputs]
+        if self.alive is None:
+            self.numbers = numpy.arange(width, dtype=numpy.uint32)
+        else:
+            self.numbers = self.alive.output_numbers
+            y[:] = b  # which is all that an output without weights has
         self.team = get_team()
         # 150 is what else is done to a weight, in multiplications
         self.parts = self.team.split(len(self.W), self.W.size * (2 * len(x) + 150))
@@ -68,14 +69,6 @@ class VariationalDropoutLinearFunction(VariationalLayer):
 
     def _moments_at(self, rows: slice) -> tuple[Any, ...]:
         return self.mean[rows], self.variance[rows], self.alpha[rows], self.slope[rows]
-
-    def _draw_dead(self, b: Any, y: Any, key: tuple[int, int]) -> None:
-        """Give outputs without weights their biases and the little noise that they have all the same."""
-        dead = numpy.delete(self.numbers, self.alive.outputs)
-        draws = numpy.zeros((len(y), len(dead)), y.dtype)
-        noise = self._noise_at(dead, y)
-        kernels.cpu.sample(draws, numpy.zeros_like(draws), dead, noise, *key)
-        y[:, dead] = draws + b[dead]
 
     def _noise_at(self, outputs: Any, y: Any) -> Any:
         """Take the noise that was given for some outputs, or an empty array."""

@@ -1,5 +1,6 @@
 """What a linear layer and a convolution with noisy weights have in common, fused for the CPU."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,11 @@ class Alive:
     outputs: Any
     inputs: Any
     shape: tuple[int, int]
+
+    @functools.cached_property
+    def output_numbers(self) -> Any:
+        """The outputs' numbers as kernels want them."""
+        return numpy.asarray(self.outputs, numpy.uint32)
 
     def is_all(self) -> bool:
         """Whether nothing is dead."""

@@ -191,8 +191,9 @@ def sample(mean: Any, variance: Any, columns: Any, given: Any, key0: int, key1: 
     i + 3q, q being a quarter of all, share a counter.
 
     Args:
-        mean: Means, two-dimensional; become mean + sqrt(variance + 1e-8) * noise.
-        variance: Variances; become noise / (2 * sqrt(variance + 1e-8)), the slope of the above.
+        mean: Means, two-dimensional; become mean + sqrt(variance + 1e-8) * noise, but stay as they are
+            where the variance is 0.
+        variance: Variances; become noise / (2 * sqrt(variance + 1e-8)), the slope of the above, or 0.
         columns: Number of each column, uint32.
         given: Standard normal draws to use, same shape; empty for new ones.
         key0: First half of the key of the noise, below 2^32.
@@ -226,11 +227,12 @@ def _draw(columns: Any, row: Any, key0: Any, key1: Any, a: Any, b: Any, c: Any, 
 @compiled
 def _add_noise(noise: Any, mean: Any, variance: Any) -> None:
     number = mean.dtype.type
-    half, epsilon = number(0.5), number(EPSILON)
+    zero, half, epsilon = number(0), number(0.5), number(EPSILON)
     for j in range(noise.size):
         deviation = numpy.sqrt(variance[j] + epsilon)
-        mean[j] += deviation * noise[j]
-        variance[j] = half * noise[j] / deviation
+        drawn = zero if variance[j] == zero else noise[j]
+        mean[j] += deviation * drawn
+        variance[j] = half * drawn / deviation
 
 
 @compiled

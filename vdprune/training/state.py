@@ -29,10 +29,10 @@ def save_state(
     """
     group.attrs["iteration"] = iteration
     group.attrs["epoch"] = iterator.epoch
-    HDF5Serializer(group.create_group("optimizer")).save(optimizer)
-    HDF5Serializer(group.create_group("compaction")).save(compaction)
-    HDF5Serializer(group.create_group("iterator")).save(iterator)
-    HDF5Serializer(group.create_group("log")).save(log)
+    HDF5Serializer(group.create_group("optimizer"), None).save(optimizer)
+    HDF5Serializer(group.create_group("compaction"), None).save(compaction)
+    HDF5Serializer(group.create_group("iterator"), None).save(iterator)
+    HDF5Serializer(group.create_group("log"), None).save(log)
     _, keys, position, has_gauss, cached_gaussian = numpy.random.get_state()
     random_state = group.create_group("random_state")
     random_state.create_dataset("keys", data=keys)
