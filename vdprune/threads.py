@@ -64,13 +64,13 @@ class Team:
         Raises:
             BaseException: What the first task in that order raised, of those that did.
         """
-        if len(tasks) < 2 or not self._helpers or not self._free.acquire(blocking=False):
-            return [task() for task in tasks]
-        try:
-            with _OneBlasThread():
+        with _OneBlasThread():
+            if len(tasks) < 2 or not self._helpers or not self._free.acquire(blocking=False):
+                return [task() for task in tasks]
+            try:
                 return self._run(tasks)
-        finally:
-            self._free.release()
+            finally:
+                self._free.release()
 
     def _run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
         shares = [_Share(tasks[i :: self.size]) for i in range(min(self.size, len(tasks)))]

@@ -28,8 +28,12 @@ class VariationalDropoutLinearFunction(VariationalLayer):
     """Fused for the CPU; the outputs are shared among threads."""
 
     def products(self, x: Any, b: Any) -> tuple[Any, float]:
-        self.x = x if self.alive is None else x.take(self.alive.inputs, axis=1)
-        self.squared_x = self.x * self.x
+        if self.alive is None:
+            self.x, self.squared_x = x, x * x
+        else:
+            self.x = numpy.empty((len(x), len(self.alive.inputs)), x.dtype)
+            self.squared_x = numpy.empty_like(self.x)
+            kernels.linear.select(x, self.alive.inputs, self.x, self.squared_x)
         self.has_bias = b is not None
         width = len(self.W) if self.alive is None else self.alive.shape[0]
         y, key = numpy.empty((len(x), width), x.dtype), new_key()

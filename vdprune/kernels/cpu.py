@@ -16,7 +16,7 @@ from vdprune.kernels.vector_math import exp, four_normals, log
 # the kernels take from constants.py and vector_math.py. A test says what it has to be.
 _TAKEN_FROM_ELSEWHERE = "06f14512dfa768e1"
 
-__all__ = ["adam", "cross_entropy", "sample", "weight_gradients", "weight_moments"]
+__all__ = ["adam", "cross_entropy", "sample", "scale", "weight_gradients", "weight_moments"]
 
 _BLOCK = 2048  # weights at a time: what the passes over them hand on stays in the first cache
 _E_K2 = float(numpy.exp(K2))
@@ -268,6 +268,23 @@ def cross_entropy(y: Any, t: Any, gradient: Any) -> tuple[float, int]:
         gradient[i, label] -= number(1)
         right += best == label
     return total, right
+
+
+@compiled
+def scale(x: Any, factor: float, mean: Any, y: Any) -> None:
+    """Multiply examples by a number and take their mean away.
+
+    Args:
+        x: Examples, shape (batch, numbers), any dtype.
+        factor: The number.
+        mean: What is taken away, shape (numbers,).
+        y: Result, shaped like x.
+    """
+    number = y.dtype.type
+    by = number(factor)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            y[i, j] = number(x[i, j]) * by - mean[j]
 
 
 @compiled

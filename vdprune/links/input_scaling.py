@@ -7,6 +7,7 @@ import numpy
 from chainer import Link, Variable
 from chainer.backend import get_array_module
 
+from vdprune import kernels
 from vdprune.errors import ArgumentError
 
 
@@ -55,6 +56,11 @@ class InputScaling(Link):
             )
         if isinstance(x, Variable):
             return x * self.scale - F.broadcast_to(self.mean, x.shape)
+        if isinstance(x, numpy.ndarray) and x.dtype == numpy.uint8 and x.flags.c_contiguous:
+            y = numpy.empty(x.shape, numpy.float32)
+            flat_x, flat_y = (array.reshape(len(x), self.mean.size) for array in (x, y))
+            kernels.cpu.scale(flat_x, self.scale, self.mean.reshape(-1), flat_y)
+            return y
         y = get_array_module(x).multiply(x, numpy.float32(self.scale), dtype=numpy.float32)
         y -= self.mean
         return y
