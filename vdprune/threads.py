@@ -1,14 +1,15 @@
 """Threads that share the work of a layer.
 
-Each takes a part of the layer and goes through all of it alone, matrix products included, for which the
-BLAS library is held to one thread. So threads meet once a layer, where a library that splits each product
-has them meet, and wait for each other, in each.
+Each takes a part of the layer and goes through all of it alone, matrix products included, for which
+the BLAS library is held to one thread. So threads meet once a layer, where a library that splits each
+product has them meet, and wait for each other, in each.
 """
 
 import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy
@@ -48,8 +49,8 @@ class Team:
         count = max(1, min(self.size, length, int(work // _LEAST_WORK)))
         if count == 1:
             return [slice(0, length)]
-        edges = [length * i // count for i in range(count + 1)]
-        return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+        edges = (length * i // count for i in range(count + 1))
+        return [slice(start, stop) for start, stop in pairwise(edges)]
 
     def run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
         """Do some tasks at the same time.
@@ -119,7 +120,7 @@ class _Helper:
         self._wake.release()
 
     def wait(self) -> None:
-        """Wait until the share is done, whatever signals come; the first one's exception goes on then."""
+        """Wait until the share is done, whatever signals come; what the first raised goes on then."""
         interruption = None
         while True:
             try:

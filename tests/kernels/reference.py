@@ -95,7 +95,8 @@ def max_pool(x: Array, ksize: Any, stride: Any, pad: Any, size: Any) -> tuple[Ar
     """Return the maxima of windows and their positions, ``size`` being how many there are each way."""
     reach = [(n - 1) * s + k for n, s, k in zip(size, stride, ksize, strict=True)]
     wide = numpy.full(
-        (len(x), *(max(r, n + p) for r, n, p in zip(reach, x.shape[1:], pad))), -numpy.inf
+        (len(x), *(max(r, n + p) for r, n, p in zip(reach, x.shape[1:], pad, strict=True))),
+        -numpy.inf,
     )
     wide[:, pad[0] : pad[0] + x.shape[1], pad[1] : pad[1] + x.shape[2]] = x
     windows = numpy.lib.stride_tricks.sliding_window_view(wide, ksize, axis=(1, 2))

@@ -186,6 +186,7 @@ def test_samples(dtype: str) -> None:
     variance[:5] = 0
     y, slope = sample(mean, variance, 5, 6)
     noise = reference.normals(99, list(range(10)), (5, 6))
+    noise[:5] = 0  # where there is no variance, there is no noise
     deviation = numpy.sqrt(variance + 1e-8)
     numpy.testing.assert_allclose(y, mean + deviation * noise, rtol=1e-5, atol=1e-5)
     numpy.testing.assert_allclose(slope, noise / (2 * deviation), rtol=1e-4, atol=1e-5)
@@ -261,6 +262,14 @@ def test_cross_entropy_of_what_is_not_finite(value: float) -> None:
     y = numpy.zeros((2, 3), "f4")
     y[1] = value
     assert numpy.isnan(cpu.cross_entropy(y, numpy.zeros(2, "i4"), y.copy())[0])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i8", "f4", "f8"])
+def test_scale(dtype: str) -> None:
+    x = numpy.random.randint(0, 256, (5, 7)).astype(dtype)
+    mean, y = numpy.random.rand(7).astype("f4"), numpy.full((5, 7), 77, "f4")
+    cpu.scale(x, 1 / 256, mean, y)
+    numpy.testing.assert_allclose(y, x / 256 - mean, atol=1e-6)
 
 
 @dtypes

@@ -134,3 +134,11 @@ def test_parts_of_the_outputs_give_the_noise_that_the_whole_gives(parts: int) ->
             numpy.empty((7, len(rows))),
         )
         numpy.testing.assert_allclose(y[:, rows], whole[:, rows], rtol=1e-6)  # noise is float32
+
+
+def test_selected_inputs_and_their_squares() -> None:
+    x = numpy.random.randn(4, 6)
+    selected, squared = numpy.full((2, 4, 3), 77.0)
+    linear.select(x, numpy.array([5, 0, 2]), selected, squared)
+    numpy.testing.assert_array_equal(selected, x[:, [5, 0, 2]])
+    numpy.testing.assert_array_equal(squared, x[:, [5, 0, 2]] ** 2)

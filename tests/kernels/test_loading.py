@@ -41,7 +41,7 @@ def test_compiles_once_and_says_so(tmp_path: Path) -> None:
         )
         assert result.returncode == 0, result.stderr
         outputs.append(result.stdout)
-    assert outputs == ["compiling\n11 compiled\n", "0 compiled\n"]
+    assert outputs == ["compiling\n13 compiled\n", "0 compiled\n"]
 
 
 def test_the_timer_ends_with_the_loading(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,1 +1,1 @@
-"""Parts of Chainer, faster on the CPU with the same results; `vdprune.chainer_compat` puts them in place."""
+"""Parts of Chainer, faster on the CPU; `vdprune.chainer_compat` puts them in their place."""

@@ -1,9 +1,9 @@
 """Chainer's bookkeeping of the graph for NumPy arrays, at a quarter of the cost.
 
-Chainer keeps ready, at each function, for hooks, for ChainerX, for memory layouts and for devices to be made
-current. In a step of a small network that takes longer than the mathematics. Here is what is
-left to do for NumPy arrays without any of those; all other cases are left to Chainer. What comes out is the
-same, to the rounding of sums of more than two gradients.
+Chainer keeps ready, at each function, for hooks, for ChainerX, for memory layouts and for devices to
+be made current. In a step of a small network that takes longer than the mathematics. Here is what is
+left to do for NumPy arrays without any of those; all other cases are left to Chainer. What comes out is
+the same, to the rounding of sums of more than two gradients.
 """
 
 import heapq
@@ -112,7 +112,7 @@ def _apply(function: Any, variables: list[Any]) -> tuple[Any, ...]:
     if function._output_layouts is None:
         function._output_layouts = (None,) * len(outputs)
     function._output_count = len(outputs)
-    requires_grad = any([x._requires_grad for x in variables])
+    requires_grad = any(x._requires_grad for x in variables)
     results = tuple([plain_variable(y, requires_grad) for y in outputs])
     for result, layout in zip(results, function._output_layouts, strict=True):
         if layout is not None:
@@ -190,7 +190,7 @@ class _Gradients:
         self._arrays[node] = array
 
     def take(self, node: Any) -> Any:
-        """Return an intermediate node's gradient; one that its Variable was given, if there is no other."""
+        """Return an intermediate node's gradient, or the one that its Variable was given."""
         if node is None or node._creator_node is None:
             return None
         array = self._arrays.pop(node, None)
@@ -241,7 +241,7 @@ def _gradients_of_inputs(
 ) -> list[tuple[Any, Any]]:
     """Compute gradients of some inputs; those of one node may come in several parts."""
     on_arrays = getattr(function, "backward_arrays", None) or _ON_ARRAYS.get(type(function))
-    if on_arrays is not None and all([type(g) in _PLAIN for g in g_outputs]):
+    if on_arrays is not None and all(type(g) in _PLAIN for g in g_outputs):
         arrays = (
             on_arrays(wanted, g_outputs)
             if hasattr(on_arrays, "__self__")
@@ -254,7 +254,9 @@ def _gradients_of_inputs(
     with chainer.using_device(chainer.backend.get_device_from_array(*arrays)):
         variables = tuple([None if g is None else Variable(g) for g in g_outputs])
         backprop_step(function, wanted, variables, g_inputs, False)
-    found = [(node, g.raw_array) for node, parts in g_inputs.items() for g in parts if g is not None]
+    found = [
+        (node, g.raw_array) for node, parts in g_inputs.items() for g in parts if g is not None
+    ]
     for node, g in found:
         _check_grad_type(function, node, True, g)
     return found

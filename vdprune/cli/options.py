@@ -35,7 +35,8 @@ def threads_option(command: Command) -> Command:
         "--threads",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Threads for matrix products; a run is repeated to the bit with the same number only.  "
+        help="Threads that large layers share their work among; a run is repeated to the bit with the "
+        "same number only.  "
         "[default: 2, or 1 where there is one processor]",
     )(command)
 

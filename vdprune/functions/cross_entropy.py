@@ -34,13 +34,13 @@ def cross_entropy(y: Any, t: Any) -> tuple[Variable, Any]:
     """Mean cross entropy of a batch, and its accuracy.
 
     Args:
-        y: Logits, what ``chainer.functions.softmax_cross_entropy`` takes; shape (batch, classes), float32
-            or float64, and on the CPU, for the fast way.
+        y: Logits, what ``chainer.functions.softmax_cross_entropy`` takes; of shape (batch, classes),
+            float32 or float64, and on the CPU, for the fast way.
         t: Labels, int32, shape (batch,); -1 for one that does not count.
 
     Returns:
-        The mean over the batch in nats, shape (), dtype of y; and the share of examples whose label is the
-        largest logit, an array of shape ().
+        The mean over the batch in nats, shape (), dtype of y; and the share of examples whose label is
+        the largest logit, an array of shape ().
     """
     y, t = as_variable(y), as_array(t)
     if _fits(y.array, t):

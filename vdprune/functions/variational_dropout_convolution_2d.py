@@ -141,7 +141,7 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         return wide
 
     def _cut_into_blocks(self) -> list[slice]:
-        """Cut the batch into parts whose unfolded images fit into cache, one for each thread at least."""
+        """Cut the batch into parts whose unfolded images fit into cache, one a thread at least."""
         channels = self.x.shape[1]
         per_image = self.x.itemsize * channels * math.prod(self.ksize) * math.prod(self.out_size)
         products = 2 * len(self.W) * per_image // self.x.itemsize * len(self.x)

@@ -38,7 +38,7 @@ class Alive:
 class VariationalLayer(FirstOrderFunction):
     """From inputs, weights and biases to pre-activations and KL divergence, in one graph node.
 
-    A derived class computes `products` and their gradients, and the weights' moments and gradients on the way.
+    A derived class computes `products` and their gradients, and on the way those of the weights.
 
     Args:
         threshold: Weights with a log alpha above it are masked.

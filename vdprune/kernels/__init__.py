@@ -1,4 +1,4 @@
-"""Loops over arrays, compiled; each module of them is loaded on its first use, for Numba takes a while."""
+"""Loops over arrays, compiled; a module of them is loaded on its first use, for that takes a while."""
 
 import importlib
 from typing import Any

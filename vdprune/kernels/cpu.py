@@ -86,7 +86,7 @@ def _log_alpha(W: Any, log_sigma2: Any, log_alpha: Any) -> None:
 
 @compiled
 def _alpha_and_power(log_alpha: Any, alpha: Any, power: Any) -> None:
-    """Compute alpha and exp(k2) * alpha^k3, as alpha^1.5 times a power so small that its series is short."""
+    """Compute alpha and exp(k2) * alpha^k3, by alpha^1.5 and a power whose series is short."""
     number = log_alpha.dtype.type
     factor, rest, one = number(_E_K2), number(_K3_REST), number(1)
     second, third, fourth, fifth = number(1 / 2), number(1 / 6), number(1 / 24), number(1 / 120)

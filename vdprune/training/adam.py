@@ -60,7 +60,9 @@ class AdamRule(adam.AdamRule):
         data = param._data[0]
         if data is not None and param._grad is None:
             param.grad = param.xp.zeros_like(data)
-        settings = None if self._is_watched(param) else self._settings.at(self.hyperparam, self.t + 1)
+        settings = (
+            None if self._is_watched(param) else self._settings.at(self.hyperparam, self.t + 1)
+        )
         if settings is None or data is None:
             super().update(param)
             return
@@ -77,7 +79,9 @@ class AdamRule(adam.AdamRule):
         if len(parts) == 1:
             kernels.cpu.adam(*flat, *settings)
         else:
-            team.run([partial(kernels.cpu.adam, *(a[part] for a in flat), *settings) for part in parts])
+            team.run(
+                [partial(kernels.cpu.adam, *(a[part] for a in flat), *settings) for part in parts]
+            )
 
     def _is_watched(self, param: Parameter) -> bool:
         hooks = self._hookable
@@ -89,7 +93,7 @@ class AdamRule(adam.AdamRule):
 def _are_plain(*arrays: Any) -> bool:
     dtype = arrays[0].dtype
     return dtype in (numpy.float32, numpy.float64) and all(
-        [type(a) is numpy.ndarray and a.dtype == dtype and a.flags.c_contiguous for a in arrays]
+        type(a) is numpy.ndarray and a.dtype == dtype and a.flags.c_contiguous for a in arrays
     )
 
 
@@ -105,6 +109,6 @@ class Adam(chainer.optimizers.Adam):
         return AdamRule(self.hyperparam, self._settings)
 
     def reallocate_cleared_grads(self) -> None:
-        """Give parameters that have no gradient zeros for hooks to see; without hooks their rule does."""
+        """Give parameters without a gradient zeros, for hooks to see; otherwise their rules do."""
         if self._hookable._pre_update_hooks or self._hookable._post_update_hooks:
             super().reallocate_cleared_grads()

@@ -106,8 +106,8 @@ class EpochLog(Extension):
     """Makes a row of the history at the end of each epoch.
 
     A row holds the epoch's means of what the chain reported, what ``evaluate`` says of the
-    network now, and the seconds that the epoch took with its evaluation. What is reported is added up where
-    it is, on the CPU or a GPU, and read once an epoch.
+    network now, and the seconds that the epoch took with its evaluation. What is reported is added up
+    where it is, on the CPU or a GPU, and read once an epoch.
 
     Args:
         history: Where the rows go.
