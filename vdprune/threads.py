@@ -19,9 +19,9 @@ from vdprune.errors import ArgumentError
 # More of them wait for each other at the sizes of the small networks; where another program takes
 # a processor, each thread waits for the slowest.
 _DEFAULT = 2
-_LEAST_WORK = (
-    1_500_000  # multiplications that take about as long as waking a thread does, twice over
-)
+# Multiplications of a part. A thread that is woken has to fetch what it works on, too: at 10 million
+# two threads were slower than one.
+_LEAST_WORK = 15_000_000
 
 
 class Team:
@@ -181,15 +181,18 @@ def limited_threads(count: int | None = None) -> contextlib.AbstractContextManag
 @contextlib.contextmanager
 def _limited(count: int) -> Iterator[None]:
     global _team
-    from threadpoolctl import threadpool_limits
-
     before = _team
     if before is None or before.size != count:
         _team = Team(count)
+    libraries = _find_blas_libraries()
+    counts = [library.get_num_threads() for library in libraries]
     try:
-        with threadpool_limits(count, "blas"):
-            yield
+        for library in libraries:
+            library.set_num_threads(count)
+        yield
     finally:
+        for library, count_before in zip(libraries, counts, strict=True):
+            library.set_num_threads(count_before)
         _team = before
 
 
@@ -214,14 +217,20 @@ def _available_processors() -> int:
 _blas_libraries: list[Any] = []
 
 
+def _find_blas_libraries() -> list[Any]:
+    """List the libraries that NumPy and compiled kernels multiply matrices with."""
+    import scipy.linalg.cython_blas  # noqa: F401  the kernels' one, which is loaded on its first use
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
 class _OneBlasThread:
     """Context that holds the BLAS libraries to one thread, at the cost of a few calls of theirs."""
 
     def __enter__(self) -> None:
         if not _blas_libraries:
-            from threadpoolctl import ThreadpoolController
-
-            _blas_libraries.extend(ThreadpoolController().select(user_api="blas").lib_controllers)
+            _blas_libraries.extend(_find_blas_libraries())
         counts = [(library, library.get_num_threads()) for library in _blas_libraries]
         self._changed = [(library, count) for library, count in counts if count != 1]
         for library, _ in self._changed:

@@ -110,6 +110,9 @@ class TrainingRun:
         self._fingerprint = train.fingerprint()
         model = checkpoint.model
         model.num_train = len(train.x)
+        model.statistics_interval = -(
+            -len(train.x) // self.recipe.batch_size
+        )  # the log has its own
         model.to_device(device)
         self._optimizer = Adam(alpha=self.recipe.learning_rate)
         self._optimizer.setup(model)
