@@ -81,13 +81,20 @@ def run_process(command: list[str], what: str, **options: Any) -> str:
 def _choose_tunings(
     contender: Contender, network: Network, steps: int, threads: int, tell: Callable[[str], object]
 ) -> list[str]:
-    """Try each tuning on top of those that helped, and keep it if it helps, too."""
+    """Try each tuning on top of those that helped, and keep it if it works and helps, too."""
     chosen: list[str] = []
     least = math.inf
     possible = list_tunings(contender, network)
     for tried in [[], *([tuning] for tuning in possible)] if possible else []:
-        tell(f"{network.name}, trial: {', '.join([contender.name, *chosen, *tried])}")
-        trial = _measure(contender, network, max(2, steps // 4), threads, chosen + tried)
+        what = ", ".join([contender.name, *chosen, *tried])
+        tell(f"{network.name}, trial: {what}")
+        try:
+            trial = _measure(contender, network, max(2, steps // 4), threads, chosen + tried)
+        except MeasurementError as error:
+            if not tried:
+                raise
+            tell(f"{network.name}: {what} does not work: {str(error).splitlines()[-1]}")
+            continue
         if min(trial["ms"]) < least:
             least, chosen = min(trial["ms"]), chosen + tried
     return chosen

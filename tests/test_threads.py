@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info
 
 from vdprune import threads
 from vdprune.errors import ArgumentError
-from vdprune.threads import Team, limited_threads
+from vdprune.threads import Team, get_team, limited_threads
 
 
 def blas_threads() -> set[int]:
@@ -110,16 +110,69 @@ def test_parts_make_up_the_whole(length: int, work: int) -> None:
     assert len(parts) == (1 if work == 0 else max(1, min(3, length)))
 
 
-def test_a_forked_process_makes_threads_of_its_own() -> None:
+def test_a_team_of_three_waits_for_all_when_it_is_interrupted() -> None:
+    team, done = Team(3), []
+
+    def work() -> None:
+        time.sleep(0.3)
+        done.append(1)
+
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            team.run([lambda: None, lambda: time.sleep(0.1), work])
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert done == [1]
+    assert team.run([lambda: 1, lambda: 2, lambda: 3]) == [1, 2, 3]
+
+
+def test_a_team_that_was_interrupted_is_replaced() -> None:
+    with limited_threads(2):
+        team = get_team()
+        assert get_team() is team
+        team.is_broken = True
+        assert get_team() is not team
+
+
+def test_threads_are_used_again() -> None:
+    get_team()
+    for count in (1, 2, 1, 2):
+        with limited_threads(count):
+            get_team()
+    before = threading.active_count()
+    for _ in range(20):
+        with limited_threads(2), limited_threads(1):
+            get_team()
+    assert threading.active_count() == before
+
+
+FORKS = {
+    "teams": "if not os.fork(): os._exit(0 if get_team().run(tasks) == [1, 2] else 1)",
+    "the parent's team": (
+        "team = get_team()\nif not os.fork(): os._exit(0 if team.run(tasks) == [1, 2] else 1)"
+    ),
+    "the limit": (
+        "with limited_threads(1):\n    if not os.fork(): os._exit(0 if get_team().size == 1 else 1)"
+    ),
+    "after the limit": (
+        "with limited_threads(1):\n"
+        "    child = os.fork()\n"
+        "if not child: os._exit(0 if get_team().run(tasks) == [1, 2] else 1)"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FORKS)
+def test_forked_processes(what: str) -> None:
     code = (
         "import os, sys, vdprune\n"
-        "from vdprune.threads import get_team\n"
+        "from vdprune.threads import get_team, limited_threads\n"
         "tasks = [lambda: 1, lambda: 2]\n"
         "assert get_team().run(tasks) == [1, 2]\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    os._exit(0 if get_team().run(tasks) == [1, 2] else 1)\n"
-        "sys.exit(os.waitpid(child, 0)[1])\n"
+        f"{FORKS[what]}\n"
+        "sys.exit(os.wait()[1])\n"
     )
     result = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], timeout=60, capture_output=True, text=True

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vdprune.links import VariationalDropoutConvolution2D as VariationalDropoutConvolution2D
     from vdprune.links import VariationalDropoutLinear as VariationalDropoutLinear
     from vdprune.pruning import prune as prune
+    from vdprune.threads import limited_threads as limited_threads
     from vdprune.training.adam import Adam as Adam
     from vdprune.training.batches import ArrayBatches as ArrayBatches
     from vdprune.training.extensions import Compaction as Compaction
@@ -35,6 +36,7 @@ _HOMES = {
     "build_arch": "vdprune.archs",
     "evaluate": "vdprune.evaluation",
     "export_weights": "vdprune.export",
+    "limited_threads": "vdprune.threads",
     "load_checkpoint": "vdprune.checkpoint",
     "load_dataset": "vdprune.datasets",
     "load_weights": "vdprune.export",

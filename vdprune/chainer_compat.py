@@ -122,11 +122,11 @@ def _put_in_front(part: str, name: str, owner: str, method: str) -> Callable[[An
         faster: list[Callable[..., Any]] = []
 
         @functools.wraps(original)
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             if not faster:
                 found = importlib.import_module(f"vdprune.chainer_speed.{part}")
                 faster.append(getattr(found, name))
-            return faster[0](original, *arguments)
+            return faster[0](original, *arguments, **named)
 
         setattr(place, method, call)
 

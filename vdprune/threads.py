@@ -8,6 +8,7 @@ product has them meet, and wait for each other, in each.
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -33,8 +34,10 @@ class Team:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.is_broken = False
         self._helpers = [_Helper() for _ in range(size - 1)]
         self._free = threading.Lock()
+        self._process = os.getpid()
 
     def split(self, length: int, work: float) -> list[slice]:
         """Cut a range into parts of about one length, one for each thread that is worth waking.
@@ -66,24 +69,32 @@ class Team:
             BaseException: What the first task in that order raised, of those that did.
         """
         with _OneBlasThread():
-            if len(tasks) < 2 or not self._helpers or not self._free.acquire(blocking=False):
+            if len(tasks) < 2 or not self._can_help() or not self._free.acquire(blocking=False):
                 return [task() for task in tasks]
             try:
                 return self._run(tasks)
             finally:
                 self._free.release()
 
+    def _can_help(self) -> bool:
+        """Whether there are helpers; a forked process has none of its parent's threads."""
+        return bool(self._helpers) and not self.is_broken and os.getpid() == self._process
+
     def _run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
         shares = [_Share(tasks[i :: self.size]) for i in range(min(self.size, len(tasks)))]
-        begun = []
+        begun, interruption = [], None
         try:
             for helper, share in zip(self._helpers, shares[1:], strict=False):
                 helper.begin(share)
-                begun.append(helper)
+                begun.append((helper, share))
             shares[0].work()
-        finally:
-            for helper in begun:
-                helper.wait()
+        except BaseException as error:  # of a signal's handler: tasks' own are kept in their share
+            interruption = error
+        for helper, share in begun:
+            interruption = helper.wait(share) or interruption
+        if interruption is not None:
+            self.is_broken = True  # who holds which lock is not known any more
+            raise interruption
         for share in shares:
             if share.error is not None:
                 raise share.error
@@ -97,12 +108,14 @@ class _Share:
         self.tasks = tasks
         self.results: list[Any] = []
         self.error: BaseException | None = None
+        self.is_finished = False
 
     def work(self) -> None:
         try:
             self.results = [task() for task in self.tasks]
         except BaseException as error:
             self.error = error
+        self.is_finished = True
 
 
 class _Helper:
@@ -119,18 +132,17 @@ class _Helper:
         self._share = share
         self._wake.release()
 
-    def wait(self) -> None:
-        """Wait until the share is done, whatever signals come; what the first raised goes on then."""
-        interruption = None
-        while True:
-            try:
-                self._done.acquire()
-                break
-            except BaseException as error:
-                interruption = interruption or error
-        self._share = None
-        if interruption is not None:
-            raise interruption
+    def wait(self, share: _Share) -> BaseException | None:
+        """Wait until a share is done, whatever signals come; return what the first one raised."""
+        try:
+            self._done.acquire()
+            return None
+        except BaseException as error:
+            interruption = error
+        while not share.is_finished:
+            with contextlib.suppress(BaseException):
+                time.sleep(0.001)
+        return interruption
 
     def _loop(self) -> None:
         # what overflows is found in the results; the calling thread may have had warnings turned off
@@ -139,28 +151,36 @@ class _Helper:
                 self._wake.acquire()
                 if self._share is not None:
                     self._share.work()
+                    self._share = None
                 self._done.release()
 
 
-_team: Team | None = None
+_teams: dict[int, Team] = {}
+_lock = threading.Lock()
+_size: int | None = None
 
 
 def get_team() -> Team:
     """Return the threads that layers share their work among: two, or what `limited_threads` says."""
-    global _team
-    if _team is None:
-        _team = Team(_checked(None))
-    return _team
+    size = _size or _checked(None)
+    team = _teams.get(size)
+    if team is None or team.is_broken:
+        with _lock:
+            team = _teams.get(size)
+            if team is None or team.is_broken:
+                team = _teams[size] = Team(size)
+    return team
 
 
-def _forget_team() -> None:
-    """A forked process has none of the threads."""
-    global _team
-    _team = None
-    _blas_libraries.clear()
+def _forget_teams() -> None:
+    """Let a forked process, which has none of the threads, make its own."""
+    global _lock
+    _teams.clear()
+    _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_forget_team)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_teams)
 
 
 def limited_threads(count: int | None = None) -> contextlib.AbstractContextManager[None]:
@@ -180,10 +200,8 @@ def limited_threads(count: int | None = None) -> contextlib.AbstractContextManag
 
 @contextlib.contextmanager
 def _limited(count: int) -> Iterator[None]:
-    global _team
-    before = _team
-    if before is None or before.size != count:
-        _team = Team(count)
+    global _size
+    before, _size = _size, count
     libraries = _find_blas_libraries()
     counts = [library.get_num_threads() for library in libraries]
     try:
@@ -193,7 +211,7 @@ def _limited(count: int) -> Iterator[None]:
     finally:
         for library, count_before in zip(libraries, counts, strict=True):
             library.set_num_threads(count_before)
-        _team = before
+        _size = before
 
 
 def _checked(count: int | None) -> int:
@@ -231,10 +249,12 @@ class _OneBlasThread:
     def __enter__(self) -> None:
         if not _blas_libraries:
             _blas_libraries.extend(_find_blas_libraries())
-        counts = [(library, library.get_num_threads()) for library in _blas_libraries]
-        self._changed = [(library, count) for library, count in counts if count != 1]
-        for library, _ in self._changed:
-            library.set_num_threads(1)
+        self._changed: list[tuple[Any, int]] = []
+        for library in _blas_libraries:
+            count = library.get_num_threads()
+            if count != 1:
+                self._changed.append((library, count))
+                library.set_num_threads(1)
 
     def __exit__(self, *error: object) -> None:
         for library, count in self._changed:

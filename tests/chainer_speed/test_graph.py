@@ -188,7 +188,7 @@ class Odd(FunctionNode):
     ("result", "message"),
     [
         (numpy.ones(2), "Odd: forward must return a tuple, not <class 'numpy.ndarray'>"),
-        ((1.0,), "Odd: forward must return NumPy arrays, not <class 'float'>"),
+        ((1.0,), "Odd: forward must return arrays, not <class 'float'>"),
     ],
 )
 def test_functions_that_return_something_else_are_told(result: Any, message: str) -> None:
@@ -204,3 +204,27 @@ def test_a_gradient_that_does_not_fit_is_chainers_error(gradient: Any, error: An
     (y,) = Odd((numpy.array(1.0),), gradient).apply((x,))
     with pytest.raises(error, match="data and grad mismatch"):
         y.backward()
+
+
+def test_inputs_may_be_named() -> None:
+    (y,) = Odd((numpy.array(1.0),)).apply(inputs=(numpy.ones(2),))
+    assert float(y.array) == 1
+
+
+def test_a_gradient_set_by_hand_is_not_used_where_a_function_has_none_to_give() -> None:
+    class Constant(FunctionNode):
+        def forward(self, inputs: Any) -> Any:
+            return (inputs[0] * 2,)
+
+        def backward(self, indexes: Any, g: Any) -> Any:
+            return (None,)
+
+    results = []
+    for way in (contextlib.nullcontext, long_way):
+        x = Variable(numpy.ones(4, "f4"))
+        with way():
+            first, second = F.split_axis(x, 2, axis=0)
+            first.grad = numpy.ones(2, "f4")
+            (F.sum(second) + F.sum(Constant().apply((first,))[0])).backward()
+        results.append((x.grad.tolist(), first.grad.tolist()))
+    assert results[0] == results[1] == ([0, 0, 1, 1], [1, 1])

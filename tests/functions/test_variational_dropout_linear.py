@@ -4,7 +4,7 @@ from typing import Any
 import chainer.functions as F
 import numpy
 import pytest
-from chainer import gradient_check
+from chainer import Variable, gradient_check
 
 from vdprune.errors import ArgumentError
 from vdprune.functions import kl_divergence, log_alpha, variational_dropout_linear
@@ -141,3 +141,12 @@ def test_no_examples() -> None:
     a = make_inputs((-4, 4))
     y, _ = variational_dropout_linear(a["x"][:0], a["W"], a["log_sigma2"], a["b"])
     assert y.shape[:2] == (0, 4)
+
+
+def test_inputs_that_must_not_be_written_to() -> None:
+    a = make_inputs((-4, 4))
+    a["x"].flags.writeable = False
+    W = Variable(a["W"])
+    y, _ = variational_dropout_linear(a["x"], W, a["log_sigma2"])
+    F.sum(y).backward()
+    assert numpy.isfinite(W.grad).all()

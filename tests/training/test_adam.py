@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import chainer
+import chainer.functions as F
 import numpy
 import pytest
 from chainer import Link, Parameter, serializers
@@ -81,3 +82,45 @@ def test_saved_state_is_chainers(tmp_path: Path) -> None:
         target.W.grad = numpy.sin(target.W.array)
         optimizer.update()
     numpy.testing.assert_allclose(other.W.array, link.W.array, rtol=1e-6, atol=1e-7)
+
+
+def test_half_precision_with_updates_in_float32() -> None:
+    results = []
+    for kind in (Adam, chainer.optimizers.Adam):
+        link = make_link("f2")
+        optimizer = kind(alpha=0.01)
+        optimizer.use_fp32_update()
+        optimizer.setup(link)
+        for _ in range(5):
+            link.W.grad = numpy.full(link.W.shape, 1e-3, "f2")
+            optimizer.update()
+        results.append(link.W.array)
+    numpy.testing.assert_array_equal(*results)
+
+
+def test_dynamic_loss_scaling_with_a_parameter_that_is_not_used() -> None:
+    chain = chainer.Chain(used=make_link(), unused=make_link())
+    optimizer = Adam().setup(chain)
+    optimizer.loss_scaling()
+    before = chain.used.W.array.copy()
+    optimizer.update(lambda: F.sum(chain.used.W * chain.used.W))
+    assert (chain.used.W.array != before).all()
+
+
+def test_rules_of_other_optimizers_go_on_without_a_gradient() -> None:
+    results = []
+    for kind in (Adam, chainer.optimizers.Adam):
+        link = make_link()
+        optimizer = kind().setup(link)
+        link.W.update_rule = chainer.optimizers.momentum_sgd.MomentumSGDRule(lr=0.1, momentum=0.9)
+        link.W.grad = numpy.ones_like(link.W.array)
+        optimizer.update()
+        link.cleargrads()
+        optimizer.update()
+        results.append(link.W.array)
+    numpy.testing.assert_array_equal(*results)
+
+
+def test_an_epsilon_that_float32_does_not_hold_is_left_to_chainer() -> None:
+    with pytest.raises((ValueError, AttributeError)):  # Chainer's message has a fault of its own
+        take_steps(Adam(eps=1e-60), make_link())

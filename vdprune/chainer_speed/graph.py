@@ -126,8 +126,8 @@ def _check_outputs(function: Any, outputs: Any) -> None:
     if not isinstance(outputs, tuple):
         raise TypeError(f"{function.label}: forward must return a tuple, not {type(outputs)}")
     for y in outputs:
-        if y is not None and not isinstance(y, numpy.ndarray):
-            raise TypeError(f"{function.label}: forward must return NumPy arrays, not {type(y)}")
+        if y is not None and not isinstance(y, chainer.get_array_types()):
+            raise TypeError(f"{function.label}: forward must return arrays, not {type(y)}")
     if function.is_elementwise and any(y.shape != outputs[0].shape for y in outputs):
         shapes = ", ".join(str(y.shape) for y in outputs)
         raise RuntimeError(f"{function.label} is elementwise and returned shapes {shapes}")
@@ -168,19 +168,25 @@ class _Gradients:
         self._leaves: dict[Any, None] = {}
 
     def add(self, node: Any, array: Any) -> None:
-        function = node._creator_node
-        if function is None:
+        """Take in a gradient; None says that there is none by this way."""
+        if node._creator_node is None:
             if node not in self._leaves:
                 self._leaves[node] = None
                 node._check_old_style_gradient()
                 self._add(node, _take_gradient(node))
-        elif function not in self._seen:
+        elif array is not None:
+            self.ask(node._creator_node)
+        self._add(node, array)
+
+    def ask(self, function: Any) -> None:
+        """Have a function asked for gradients of its inputs."""
+        if function not in self._seen:
             heapq.heappush(self._functions, (-function.rank, len(self._seen), function))
             self._seen.add(function)
-        self._add(node, array)
 
     def _add(self, node: Any, array: Any) -> None:
         if array is None:
+            self._arrays.setdefault(node, None)
             return
         other = self._arrays.get(node)
         if other is not None:
@@ -193,8 +199,7 @@ class _Gradients:
         """Return an intermediate node's gradient, or the one that its Variable was given."""
         if node is None or node._creator_node is None:
             return None
-        array = self._arrays.pop(node, None)
-        return _take_gradient(node) if array is None else array
+        return self._arrays.pop(node) if node in self._arrays else _take_gradient(node)
 
     def functions(self) -> Iterator[Any]:
         while self._functions:
@@ -221,6 +226,8 @@ def _backpropagate(outputs: Any, loss_scale: Any) -> None:
     gradients = _Gradients()
     for node, g in outputs:
         gradients.add(node, None if g is None else g.raw_array)
+        if node._creator_node is not None:
+            gradients.ask(node._creator_node)
     for function in gradients.functions():
         inputs = function.inputs
         wanted = tuple([i for i, x in enumerate(inputs) if x._requires_grad])
@@ -248,17 +255,18 @@ def _gradients_of_inputs(
             else on_arrays(function, g_outputs)
         )
         inputs = function.inputs
-        return [(inputs[i], g) for i, g in zip(wanted, arrays, strict=True) if g is not None]
+        return [(inputs[i], g) for i, g in zip(wanted, arrays, strict=True)]
     g_inputs: dict[Any, list[Any]] = {function.inputs[i]: [] for i in wanted}
     arrays = [g for g in g_outputs if g is not None]
     with chainer.using_device(chainer.backend.get_device_from_array(*arrays)):
         variables = tuple([None if g is None else Variable(g) for g in g_outputs])
         backprop_step(function, wanted, variables, g_inputs, False)
-    found = [
-        (node, g.raw_array) for node, parts in g_inputs.items() for g in parts if g is not None
-    ]
-    for node, g in found:
-        _check_grad_type(function, node, True, g)
+    found: list[tuple[Any, Any]] = []
+    for node, parts in g_inputs.items():
+        for g in parts or [None]:
+            found.append((node, None if g is None else g.raw_array))
+            if g is not None:
+                _check_grad_type(function, node, True, g.raw_array)
     return found
 
 

@@ -62,7 +62,6 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         filters = len(self.W) if self.alive is None else self.alive.shape[0]
         y = numpy.empty((len(x), filters, *self.out_size), x.dtype)
         key = new_key()
-        self.team = get_team()
         divergence = kernels.cpu.weight_moments(
             *self.flat("W", "log_sigma2"),
             self.threshold,
@@ -71,7 +70,7 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         )
         self.blocks = self._cut_into_blocks()
         self.slopes: list[Any] = [None] * len(self.blocks)
-        self.team.run(
+        get_team().run(
             [partial(self._block_of_products, i, b, y, key) for i in range(len(self.blocks))]
         )
         return y, divergence
@@ -100,7 +99,7 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         self, g: Any, g_divergence: float, wants_x: bool
     ) -> tuple[Any, Any, Any, Any]:
         g_x = numpy.empty_like(self.x) if wants_x else None
-        parts = self.team.run(
+        parts = get_team().run(
             [partial(self._block_of_gradients, i, g, g_x) for i in range(len(self.blocks))]
         )
         g_mean, g_variance = numpy.zeros_like(self.W), numpy.zeros_like(self.W)
@@ -145,7 +144,7 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         channels = self.x.shape[1]
         per_image = self.x.itemsize * channels * math.prod(self.ksize) * math.prod(self.out_size)
         products = 2 * len(self.W) * per_image // self.x.itemsize * len(self.x)
-        fair = -(-len(self.x) // len(self.team.split(len(self.x), products)))
+        fair = -(-len(self.x) // len(get_team().split(len(self.x), products)))
         step = max(1, min(_BLOCK_BYTES // per_image, fair))
         return [slice(i, min(i + step, len(self.x))) for i in range(0, len(self.x), step)]
 

@@ -44,12 +44,12 @@ class VariationalDropoutLinearFunction(VariationalLayer):
         else:
             self.numbers = self.alive.output_numbers
             y[:] = b  # which is all that an output without weights has
-        self.team = get_team()
+        team = get_team()
         # 150 is what else is done to a weight, in multiplications
-        self.parts = self.team.split(len(self.W), self.W.size * (2 * len(x) + 150))
+        self.parts = team.split(len(self.W), self.W.size * (2 * len(x) + 150))
         self.slopes = [numpy.empty((len(x), r.stop - r.start), x.dtype) for r in self.parts]
         return y, sum(
-            self.team.run(
+            team.run(
                 [
                     partial(
                         kernels.linear.forward,
@@ -84,8 +84,9 @@ class VariationalDropoutLinearFunction(VariationalLayer):
         self, g: Any, g_divergence: float, wants_x: bool
     ) -> tuple[Any, Any, Any, Any]:
         g_W, g_log_sigma2 = numpy.empty_like(self.W), numpy.empty_like(self.W)
-        parts_of_g_x = [numpy.empty_like(self.x) if wants_x else self.x for _ in self.parts]
-        self.team.run(
+        shape = self.x.shape if wants_x else (0, 0)
+        parts_of_g_x = [numpy.empty(shape, g.dtype) for _ in self.parts]
+        get_team().run(
             [
                 partial(
                     kernels.linear.backward,

@@ -84,7 +84,7 @@ class VariationalLayer(FirstOrderFunction):
         raise NotImplementedError
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        x, self.W, self.log_sigma2, *rest = (numpy.ascontiguousarray(array) for array in inputs)
+        x, self.W, self.log_sigma2, *rest = (_plain(array) for array in inputs)
         W = self.W
         self.mean, self.variance, self.alpha, self.slope = (numpy.empty_like(W) for _ in range(4))
         y, divergence = self.products(x, rest[0] if rest else None)
@@ -123,8 +123,13 @@ class VariationalLayer(FirstOrderFunction):
             g_W, g_log_sigma2 = numpy.zeros_like(self.W), numpy.zeros_like(self.W)
             self.gradients_of_weights(g_divergence, g_W, g_log_sigma2)
             return tuple((None, g_W, g_log_sigma2, None)[index] for index in indexes)
-        gradients = self.product_gradients(numpy.ascontiguousarray(g), g_divergence, 0 in indexes)
+        gradients = self.product_gradients(_plain(g), g_divergence, 0 in indexes)
         return tuple(gradients[index] for index in indexes)
+
+
+def _plain(array: Any) -> Any:
+    """Return the array, or a copy that is contiguous and writeable: others need other kernels."""
+    return array if array.flags.carray else numpy.array(array, order="C")
 
 
 def is_fusable(*arrays: Any) -> bool:

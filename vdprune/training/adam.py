@@ -33,6 +33,8 @@ class _Settings:
     def _compute(self, values: dict[str, Any], t: int) -> tuple[float, ...] | None:
         if values["weight_decay_rate"] or values["amsgrad"] or values["adabound"]:
             return None
+        if values["eps"] and not numpy.float32(values["eps"]):
+            return None  # Chainer refuses it
         beta1, beta2 = values["beta1"], values["beta2"]
         rate = values["eta"] * values["alpha"] * math.sqrt(1 - beta2**t) / (1 - beta1**t)
         return beta1, beta2, values["eps"], rate
@@ -57,19 +59,15 @@ class AdamRule(adam.AdamRule):
             param: The parameter; what has hooks, a scaled loss, weight decay, AMSGrad or AdaBound, and
                 what is not on the CPU in float32 or float64, is left to Chainer's own rule.
         """
-        data = param._data[0]
-        if data is not None and param._grad is None:
-            param.grad = param.xp.zeros_like(data)
-        settings = (
-            None if self._is_watched(param) else self._settings.at(self.hyperparam, self.t + 1)
-        )
-        if settings is None or data is None:
+        data, gradient = param._data[0], param._grad
+        if self._is_watched(param) or not _are_plain(data, gradient):
             super().update(param)
             return
         if self._state is None:
             self._init_states(param)
-        arrays = data, param._grad, self._state["m"], self._state["v"]
-        if not _are_plain(*arrays):
+        settings = self._settings.at(self.hyperparam, self.t + 1)
+        arrays = data, gradient, self._state["m"], self._state["v"]
+        if settings is None or not _are_plain(*arrays):
             super().update(param)
             return
         self.t += 1
@@ -86,12 +84,15 @@ class AdamRule(adam.AdamRule):
     def _is_watched(self, param: Parameter) -> bool:
         hooks = self._hookable
         return not self.enabled or bool(
-            param._loss_scale is not None or hooks._pre_update_hooks or hooks._post_update_hooks
+            param._loss_scale is not None
+            or self._use_fp32_update
+            or hooks._pre_update_hooks
+            or hooks._post_update_hooks
         )
 
 
 def _are_plain(*arrays: Any) -> bool:
-    dtype = arrays[0].dtype
+    dtype = getattr(arrays[0], "dtype", None)
     return dtype in (numpy.float32, numpy.float64) and all(
         type(a) is numpy.ndarray and a.dtype == dtype and a.flags.c_contiguous for a in arrays
     )
@@ -109,6 +110,6 @@ class Adam(chainer.optimizers.Adam):
         return AdamRule(self.hyperparam, self._settings)
 
     def reallocate_cleared_grads(self) -> None:
-        """Give parameters without a gradient zeros, for hooks to see; otherwise their rules do."""
-        if self._hookable._pre_update_hooks or self._hookable._post_update_hooks:
+        """Give parameters without a gradient zeros, as Chainer's method does, if there are such."""
+        if any(param._grad is None for param in self.target.params()):
             super().reallocate_cleared_grads()
