@@ -34,5 +34,10 @@ class ArrayBatches(Converter):
             For each array its rows, shape (len(batch), ...).
         """
         numbers = numpy.asarray(batch)
-        rows = tuple([array.take(numbers, axis=0) for array in self.arrays])
+        rows = tuple([_rows_of(array, numbers) for array in self.arrays])
         return rows if device is None else tuple([device.send(array) for array in rows])
+
+
+def _rows_of(array: Any, numbers: Any) -> Any:
+    """Take rows; of NumPy's two ways the faster."""
+    return array.take(numbers, axis=0) if isinstance(array, numpy.ndarray) else array[numbers]
