@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from benchmarks.report import render
 from vdprune.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +61,13 @@ def test_results_in_the_readme_are_those_that_the_commands_wrote() -> None:
     ]
     numbers += [f"{layer['nonzero']:,}" for layer in trained["layers"]]
     assert [number for number in numbers if number not in README] == []
+
+
+def test_times_in_the_readme_are_those_that_the_benchmark_wrote() -> None:
+    results = json.loads((RESULTS / "benchmarks.json").read_text(encoding="utf-8"))
+    table = render(results).split("\n\n")[0].splitlines()
+    assert len(table) == 1 + 3 * 6
+    assert [line for line in table if line not in README] == []
 
 
 def test_picture_shows_the_results() -> None:
