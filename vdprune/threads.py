@@ -5,6 +5,7 @@ the BLAS library is held to one thread. So threads meet once a layer, where a li
 product has them meet, and wait for each other, in each.
 """
 
+import collections
 import contextlib
 import os
 import threading
@@ -23,6 +24,22 @@ _DEFAULT = 2
 # Multiplications of a part. A thread that is woken has to fetch what it works on, too: at 10 million
 # two threads were slower than one.
 _LEAST_WORK = 15_000_000
+
+
+def split(length: int, work: float, most: int) -> list[slice]:
+    """Cut a range into parts of about one length that are worth a thread's while.
+
+    Args:
+        length: Length of the range.
+        work: Multiplications that the whole range takes.
+        most: How many parts there are at most.
+
+    Returns:
+        The parts, one at least.
+    """
+    count = max(1, min(most, length, int(work // _LEAST_WORK)))
+    edges = (length * i // count for i in range(count + 1))
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 class Team:
@@ -49,11 +66,7 @@ class Team:
         Returns:
             The parts, one at least.
         """
-        count = max(1, min(self.size, length, int(work // _LEAST_WORK)))
-        if count == 1:
-            return [slice(0, length)]
-        edges = (length * i // count for i in range(count + 1))
-        return [slice(start, stop) for start, stop in pairwise(edges)]
+        return split(length, work, self.size)
 
     def run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
         """Do some tasks at the same time.
@@ -81,40 +94,69 @@ class Team:
         return bool(self._helpers) and not self.is_broken and os.getpid() == self._process
 
     def _run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
-        shares = [_Share(tasks[i :: self.size]) for i in range(min(self.size, len(tasks)))]
+        work = _Work(tasks)
         begun, interruption = [], None
         try:
-            for helper, share in zip(self._helpers, shares[1:], strict=False):
+            for helper in self._helpers[: len(tasks) - 1]:
+                share = _Share(work.do_last)
                 helper.begin(share)
                 begun.append((helper, share))
-            shares[0].work()
-        except BaseException as error:  # of a signal's handler: tasks' own are kept in their share
+            work.do_first()
+        except BaseException as error:  # of a signal's handler: tasks' own are kept with the work
+            work.stop()
             interruption = error
         for helper, share in begun:
             interruption = helper.wait(share) or interruption
         if interruption is not None:
             self.is_broken = True  # who holds which lock is not known any more
             raise interruption
-        for share in shares:
-            if share.error is not None:
-                raise share.error
-        return [shares[i % self.size].results[i // self.size] for i in range(len(tasks))]
+        if work.errors:
+            raise work.errors[min(work.errors)]
+        return work.results
+
+
+class _Work:
+    """Tasks that threads take from both ends, each when it has finished the one before.
+
+    The caller begins with the first, so that it has the same part of a layer each time if all are there.
+    """
+
+    def __init__(self, tasks: Sequence[Callable[[], Any]]) -> None:
+        self.waiting = collections.deque(enumerate(tasks))
+        self.results: list[Any] = [None] * len(tasks)
+        self.errors: dict[int, BaseException] = {}
+
+    def do_first(self) -> None:
+        self._do(self.waiting.popleft)
+
+    def do_last(self) -> None:
+        self._do(self.waiting.pop)
+
+    def stop(self) -> None:
+        self.waiting.clear()
+
+    def _do(self, take: Callable[[], tuple[int, Callable[[], Any]]]) -> None:
+        while True:
+            try:
+                number, task = take()
+            except IndexError:
+                return
+            try:
+                self.results[number] = task()
+            except BaseException as error:
+                self.errors[number] = error
+                self.stop()
 
 
 class _Share:
-    """What one thread does of some tasks, and what came of it."""
+    """What a helper does, and whether it is done."""
 
-    def __init__(self, tasks: Sequence[Callable[[], Any]]) -> None:
-        self.tasks = tasks
-        self.results: list[Any] = []
-        self.error: BaseException | None = None
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
         self.is_finished = False
 
     def work(self) -> None:
-        try:
-            self.results = [task() for task in self.tasks]
-        except BaseException as error:
-            self.error = error
+        self._work()
         self.is_finished = True
 
 

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from vdprune.kernels import compiled as module
-from vdprune.kernels import cpu, linear, pooling
+from vdprune.kernels import convolution, cpu, linear, noise, pooling
 
 
 def double(x: Any) -> None:
@@ -36,7 +36,9 @@ def test_works_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> Non
     assert type(function._cache).__name__ == "NullCache"
 
 
-@pytest.mark.parametrize("module", [cpu, linear, pooling], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [convolution, cpu, linear, noise, pooling], ids=lambda module: module.__name__
+)
 def test_what_is_kept_on_disk_goes_when_another_file_changes(module: Any) -> None:
     """The digest of a module is of all files whose functions end up in its compiled ones."""
     files = sorted(set(files_taken_from(Path(module.__file__))))

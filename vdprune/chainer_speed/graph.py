@@ -19,6 +19,8 @@ from chainer._backprop_utils import backprop_step
 from chainer.functions.activation.relu import ReLU
 from chainer.variable import _check_grad_type
 
+from vdprune.chainer_speed.relu import relu_gradient
+
 _CHECKS_NOTHING = FunctionNode.check_type_forward
 
 _rank = operator.attrgetter("_rank")
@@ -270,13 +272,7 @@ def _gradients_of_inputs(
     return found
 
 
-def _relu_gradient(function: Any, g_outputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Do what ``ReLU.backward`` does with a function of its own."""
-    (y,) = function._retained_output_data
-    return (g_outputs[0] * (y > 0),)
-
-
-_ON_ARRAYS = {ReLU: _relu_gradient}
+_ON_ARRAYS = {ReLU: relu_gradient}
 _PLAIN = (numpy.ndarray, type(None))
 
 

@@ -4,10 +4,10 @@ from functools import partial
 from typing import Any
 
 import numpy
-from chainer.backends import intel64
 from chainer.utils.conv import get_conv_outsize
 
 from vdprune import kernels
+from vdprune.chainer_speed.plain import is_plain
 from vdprune.threads import get_team
 
 _WORK = 8  # multiplications that take as long as looking at a pixel
@@ -24,7 +24,7 @@ def max_pool(original: Any, function: Any, inputs: tuple[Any, ...]) -> tuple[Any
     Returns:
         The largest pixel of each window.
     """
-    if function.ndim != 2 or not _is_plain(inputs[0]):
+    if function.ndim != 2 or not is_plain(inputs[0]):
         return original(function, inputs)
     x = numpy.ascontiguousarray(inputs[0])
     images, channels, *size = x.shape
@@ -64,7 +64,7 @@ def max_pool_gradient(original: Any, function: Any, inputs: tuple[Any, ...]) -> 
     """
     pooling, g = function.func, inputs[0]
     is_ours = isinstance(pooling.indexes, numpy.ndarray) and pooling.indexes.dtype == numpy.intp
-    if pooling.ndim != 2 or not _is_plain(g) or g.dtype != pooling._in_dtype or not is_ours:
+    if pooling.ndim != 2 or not is_plain(g) or g.dtype != pooling._in_dtype or not is_ours:
         return original(function, inputs)
     size = pooling._in_shape[2:]
     planes, positions = (
@@ -80,11 +80,3 @@ def max_pool_gradient(original: Any, function: Any, inputs: tuple[Any, ...]) -> 
         ]
     )
     return (g_x.reshape(pooling._in_shape),)
-
-
-def _is_plain(array: Any) -> bool:
-    return (
-        isinstance(array, numpy.ndarray)
-        and array.dtype in (numpy.float32, numpy.float64)
-        and not intel64.should_use_ideep(">=auto")
-    )

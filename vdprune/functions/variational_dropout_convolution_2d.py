@@ -10,6 +10,7 @@ from chainer import Variable, as_variable
 from chainer.utils.conv import get_conv_outsize
 
 from vdprune import kernels
+from vdprune.functions.convolution_products import Geometry, choose_products
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
@@ -22,15 +23,16 @@ from vdprune.functions.variational_layer import (
     new_key,
 )
 from vdprune.functions.weight_moments import weight_moments
-from vdprune.threads import get_team
+from vdprune.threads import get_team, split
 
-_Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-# of unfolded images at a time: they are still in cache when they are squared and multiplied
-_BLOCK_BYTES = 2**22
+# of laid out images at a time: they are still in cache when they are squared and multiplied
+_BLOCK_BYTES = 2**20
+# More than threads, so that none waits long for another; few, for each sums up gradients of weights.
+_MOST_TASKS = 8
 
 
 class VariationalDropoutConvolution2DFunction(VariationalLayer):
-    """Fused for the CPU: images are unfolded once for mean and variance, some at a time.
+    """Fused for the CPU: images are laid out once for mean and variance, some at a time.
 
     Args:
         geometry: Stride, padding and dilation, pairs.
@@ -43,7 +45,7 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
 
     def __init__(
         self,
-        geometry: _Geometry,
+        geometry: Geometry,
         groups: int,
         threshold: float,
         mask_variance: bool,
@@ -57,7 +59,6 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
     def products(self, x: Any, b: Any) -> tuple[Any, float]:
         self.x = x if self.alive is None else x.take(self.alive.inputs, axis=1)
         self.has_bias = b is not None
-        self.ksize = self.W.shape[2:]
         self.out_size = _out_size(x, self.W, self.geometry)
         filters = len(self.W) if self.alive is None else self.alive.shape[0]
         y = numpy.empty((len(x), filters, *self.out_size), x.dtype)
@@ -68,109 +69,104 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
             self.mask_variance,
             *self.flat("mean", "variance", "alpha", "slope"),
         )
-        self.blocks = self._cut_into_blocks()
-        self.slopes: list[Any] = [None] * len(self.blocks)
-        get_team().run(
-            [partial(self._block_of_products, i, b, y, key) for i in range(len(self.blocks))]
-        )
+        self.way = choose_products(self.W.shape, self.geometry, self.groups, self.out_size)
+        self.factors = self.way.weights(self.mean), self.way.weights(self.variance)
+        self.tasks = self._cut_into_tasks()
+        shape = len(x), filters, math.prod(self.out_size)
+        self.slopes = numpy.empty(shape, y.dtype)
+        noise: Any = numpy.empty((0, 0, 0), y.dtype)
+        if self.noise is not None:
+            noise = numpy.ascontiguousarray(self.noise, y.dtype).reshape(shape)
+        if b is None:
+            b = numpy.zeros(filters, x.dtype)
+        tasks = [partial(self._draw, task, b, noise, key, y.reshape(shape)) for task in self.tasks]
+        get_team().run(tasks)
         return y, divergence
 
-    def _block_of_products(self, i: int, b: Any, y: Any, key: tuple[int, int]) -> None:
-        block, filters = self.blocks[i], y.shape[1]
-        columns = self._unfold(self.x[block])
-        draws = self._at_filters(numpy.matmul(self._by_group(self.mean), columns))
-        numpy.multiply(columns, columns, out=columns)
-        slope = self._at_filters(numpy.matmul(self._by_group(self.variance), columns))
-        pixels = math.prod(self.out_size)
-        numbers = numpy.arange(block.start * pixels, block.stop * pixels, dtype=numpy.uint32)
-        noise = numpy.empty((0, 0), y.dtype)
-        if self.noise is not None:
-            noise = self._filters_first(self.noise[block].astype(y.dtype)).reshape(filters, -1)
-        flat_draws, flat_slope = (array.reshape(filters, -1) for array in (draws, slope))
-        kernels.cpu.sample(flat_draws, flat_slope, numbers, noise, *key)
-        self.slopes[i] = slope
-        draws = draws.reshape(filters, -1, *self.out_size).transpose(1, 0, 2, 3)
-        if b is None:
-            y[block] = draws
-        else:
-            numpy.add(draws, b[:, None, None], out=y[block])
+    def _draw(self, task: list[slice], b: Any, noise: Any, key: tuple[int, int], y: Any) -> None:
+        mean, variance = self.factors
+        places = self._places_of_filters()
+        for block in task:
+            x = self.x[block]
+            columns = self.way.inputs(x)
+            means = self.way.outputs(mean, columns, len(x))
+            self.way.square(x, columns)
+            variances = self.way.outputs(variance, columns, len(x))
+            kernels.convolution.sample(
+                means,
+                variances,
+                self.way.steps(len(x)),
+                places,
+                b,
+                block.start,
+                noise[block],
+                *key,
+                y[block],
+                self.slopes[block],
+            )
 
     def product_gradients(
         self, g: Any, g_divergence: float, wants_x: bool
     ) -> tuple[Any, Any, Any, Any]:
         g_x = numpy.empty_like(self.x) if wants_x else None
-        parts = get_team().run(
-            [partial(self._block_of_gradients, i, g, g_x) for i in range(len(self.blocks))]
-        )
-        g_mean, g_variance = numpy.zeros_like(self.W), numpy.zeros_like(self.W)
-        for part_of_mean, part_of_variance in parts:
-            g_mean += part_of_mean.reshape(self.W.shape)
-            g_variance += part_of_variance.reshape(self.W.shape)
+        flat_g = g.reshape(self.slopes.shape)
+        tasks = [partial(self._carry_back, task, flat_g, g_x) for task in self.tasks]
+        g_mean, g_variance, g_b = (sum(parts) for parts in zip(*get_team().run(tasks), strict=True))
+        g_mean, g_variance = self.way.weights_back(g_mean), self.way.weights_back(g_variance)
         self.gradients_of_weights(g_divergence, g_mean, g_variance)
         if g_x is not None and self.alive is not None:
             g_inputs, g_x = g_x, numpy.zeros((len(g), self.alive.shape[1], *g_x.shape[2:]), g.dtype)
             g_x[:, self.alive.inputs] = g_inputs
-        return g_x, g_mean, g_variance, g.sum(axis=(0, 2, 3)) if self.has_bias else None
+        return g_x, g_mean, g_variance, g_b if self.has_bias else None
 
-    def _block_of_gradients(self, i: int, g: Any, g_x: Any) -> tuple[Any, Any]:
-        block = self.blocks[i]
-        columns = self._unfold(self.x[block])
-        g = self._filters_first(g[block])
-        g_through_variance = g * self.slopes[i]
-        if self.alive is not None:
-            g, g_through_variance = (a[:, self.alive.outputs] for a in (g, g_through_variance))
-        g_mean = numpy.matmul(g, columns.transpose(0, 2, 1))
-        numpy.multiply(columns, columns, out=columns)
-        g_variance = numpy.matmul(g_through_variance, columns.transpose(0, 2, 1))
-        if g_x is not None:
-            # a column holds copies of pixels: what multiplies it multiplies them, after folding
-            g_block = self._fold(self.variance, g_through_variance, block, columns)
-            g_block *= self.x[block]
-            g_block *= 2
-            g_block += self._fold(self.mean, g, block, columns)
-            g_x[block] = g_block
-        return g_mean, g_variance
+    def _carry_back(self, task: list[slice], g: Any, g_x: Any) -> tuple[Any, Any, Any]:
+        """Compute some images' gradients; return what they add to those of the weights and biases."""
+        mean, variance = self.factors
+        g_mean, g_variance = numpy.zeros_like(mean), numpy.zeros_like(variance)
+        g_b = numpy.zeros(g.shape[1], g.dtype)
+        for block in task:
+            x = self.x[block]
+            g_means, g_variances = self._part(g[block], self.slopes[block], g_b)
+            columns = self.way.inputs(x)
+            g_mean += self.way.weights_gradient(g_means, columns)
+            self.way.square(x, columns)
+            g_variance += self.way.weights_gradient(g_variances, columns)
+            if g_x is not None:
+                # what multiplies a pixel multiplies all its copies among the columns, so it can wait
+                by_square = self.way.inputs_gradient(variance, g_variances, x, columns)
+                by_x = self.way.inputs_gradient(mean, g_means, x, columns)
+                flat = (a.reshape(-1) for a in (x, by_x, by_square, g_x[block]))
+                kernels.convolution.combine(*flat)
+        return g_mean, g_variance, g_b
 
-    def _at_filters(self, y: Any) -> Any:
-        """Put alive filters' outputs, in one group, at their places among zeros."""
+    def _part(self, g: Any, slopes: Any, g_b: Any) -> tuple[Any, Any]:
+        """Lay out what comes back to the means of outputs and to their variances."""
+        filters = numpy.arange(len(self.W)) if self.alive is None else self.alive.outputs
+        parts = numpy.empty((2, len(g) * len(filters), g.shape[2]), g.dtype)
+        steps = self.way.steps(len(g))
+        kernels.convolution.part_gradients(g, slopes, filters, steps, *parts, g_b)
+        return self.way.outputs_back(parts[0], len(g)), self.way.outputs_back(parts[1], len(g))
+
+    def _places_of_filters(self) -> Any:
+        """Number the filters with weights; the others get -1."""
         if self.alive is None:
-            return y
-        wide = numpy.zeros((1, self.alive.shape[0], y.shape[2]), y.dtype)
-        wide[:, self.alive.outputs] = y
-        return wide
+            return numpy.arange(len(self.W))
+        places = numpy.full(self.alive.shape[0], -1)
+        places[self.alive.outputs] = numpy.arange(len(self.W))
+        return places
 
-    def _cut_into_blocks(self) -> list[slice]:
-        """Cut the batch into parts whose unfolded images fit into cache, one a thread at least."""
-        channels = self.x.shape[1]
-        per_image = self.x.itemsize * channels * math.prod(self.ksize) * math.prod(self.out_size)
-        products = 2 * len(self.W) * per_image // self.x.itemsize * len(self.x)
-        fair = -(-len(self.x) // len(get_team().split(len(self.x), products)))
-        step = max(1, min(_BLOCK_BYTES // per_image, fair))
-        return [slice(i, min(i + step, len(self.x))) for i in range(0, len(self.x), step)]
+    def _cut_into_tasks(self) -> list[list[slice]]:
+        """Cut the batch into tasks for threads, and each into blocks that fit into cache laid out.
 
-    def _by_group(self, W: Any) -> Any:
-        return W.reshape(self.groups, len(W) // self.groups, -1)
-
-    def _filters_first(self, y: Any) -> Any:
-        """From (images, filters, height, width) to (groups, filters / groups, the rest)."""
-        return numpy.ascontiguousarray(y.transpose(1, 0, 2, 3)).reshape(
-            self.groups, y.shape[1] // self.groups, -1
-        )
-
-    def _unfold(self, x: Any) -> Any:
-        columns = numpy.empty((x.shape[1], *self.ksize, len(x), *self.out_size), x.dtype)
-        kernels.unfolding.unfold(x, *self.geometry, columns)
-        rows = x.shape[1] // self.groups * math.prod(self.ksize)
-        return columns.reshape(self.groups, rows, -1)
-
-    def _fold(self, W: Any, g: Any, block: slice, columns: Any) -> Any:
-        """Carry gradients of some images' outputs back through weights; the columns are written over."""
-        numpy.matmul(self._by_group(W).transpose(0, 2, 1), g, out=columns)
-        x = numpy.zeros_like(self.x[block])
-        kernels.unfolding.fold(
-            columns.reshape(x.shape[1], *self.ksize, len(x), *self.out_size), *self.geometry, x
-        )
-        return x
+        Sums of gradients over the batch are sums over the tasks' sums, whatever thread did them.
+        """
+        images, per_image = len(self.x), self.way.numbers_per_image
+        tasks = split(images, 2 * len(self.W) * per_image * images, _MOST_TASKS)
+        step = max(1, _BLOCK_BYTES // (per_image * self.x.itemsize))
+        return [
+            [slice(i, min(i + step, task.stop)) for i in range(task.start, task.stop, step)]
+            for task in tasks
+        ]
 
 
 def variational_dropout_convolution_2d(
@@ -242,7 +238,7 @@ def _fits(
     log_sigma2: Any,
     b: Any = None,
     *,
-    geometry: _Geometry,
+    geometry: Geometry,
     groups: int,
     alive: Alive | None,
 ) -> bool:
@@ -258,7 +254,7 @@ def _fits(
     )
 
 
-def _out_size(x: Any, W: Any, geometry: _Geometry) -> tuple[int, ...]:
+def _out_size(x: Any, W: Any, geometry: Geometry) -> tuple[int, ...]:
     return tuple(
         get_conv_outsize(length, k, stride, pad, d=dilate)
         for length, k, stride, pad, dilate in zip(x.shape[2:], W.shape[2:], *geometry, strict=True)

@@ -3,8 +3,10 @@
 import importlib
 from typing import Any
 
+_MODULES = ("convolution", "cpu", "linear", "noise", "pooling", "unfolding", "winograd")
+
 
 def __getattr__(name: str) -> Any:
-    if name not in ("cpu", "linear", "pooling", "unfolding"):
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f"{__name__}.{name}")

@@ -1,4 +1,4 @@
-"""What a training step does to each weight and pre-activation on the CPU, in few passes over memory.
+"""What a training step does to each weight and activation on the CPU, in few passes over memory.
 
 All arrays are contiguous and of one dtype, float32 or float64. Compiled on the first call, then kept
 on disk. A kernel uses one thread and lets other Python threads run meanwhile.
@@ -10,13 +10,13 @@ import numpy
 
 from vdprune.kernels.compiled import compiled
 from vdprune.kernels.constants import EPSILON, K1, K2, K3, LOG_ALPHA_MAX, LOG_ALPHA_MIN
-from vdprune.kernels.vector_math import exp, four_normals, log
+from vdprune.kernels.vector_math import exp, log
 
 # Numba's files on disk are for this file's text alone: with this line that text changes with what
 # the kernels take from constants.py and vector_math.py. A test says what it has to be.
 _TAKEN_FROM_ELSEWHERE = "06f14512dfa768e1"
 
-__all__ = ["adam", "cross_entropy", "sample", "scale", "weight_gradients", "weight_moments"]
+__all__ = ["adam", "cross_entropy", "relu_gradient", "scale", "weight_gradients", "weight_moments"]
 
 _BLOCK = 2048  # weights at a time: what the passes over them hand on stays in the first cache
 _E_K2 = float(numpy.exp(K2))
@@ -184,55 +184,18 @@ def weight_gradients(
 
 
 @compiled
-def sample(mean: Any, variance: Any, columns: Any, given: Any, key0: int, key1: int) -> None:
-    """Draw from normal distributions, in place.
-
-    The draws are a function of the key, of a column's number and of the row: rows i, i + q, i + 2q and
-    i + 3q, q being a quarter of all, share a counter.
+def relu_gradient(y: Any, g: Any, g_x: Any) -> None:
+    """Carry a gradient back through max(x, 0).
 
     Args:
-        mean: Means, two-dimensional; become mean + sqrt(variance + 1e-8) * noise, but stay as they are
-            where the variance is 0.
-        variance: Variances; become noise / (2 * sqrt(variance + 1e-8)), the slope of the above, or 0.
-        columns: Number of each column, uint32.
-        given: Standard normal draws to use, same shape; empty for new ones.
-        key0: First half of the key of the noise, below 2^32.
-        key1: Second half.
+        y: The result of that, one-dimensional as all that follow.
+        g: Its gradient.
+        g_x: Result: the gradient of x.
     """
-    rows = mean.shape[0]
-    if given.size > 0:
-        for row in range(rows):
-            _add_noise(given[row], mean[row], variance[row])
-        return
-    quarter = (rows + 3) // 4
-    noise = numpy.empty((4, columns.size), mean.dtype)
-    first, second = numpy.uint32(key0), numpy.uint32(key1)
-    for i in range(quarter):
-        _draw(columns, numpy.uint32(i), first, second, noise[0], noise[1], noise[2], noise[3])
-        for k in range(4):
-            row = i + k * quarter
-            if row < rows:
-                _add_noise(noise[k], mean[row], variance[row])
-
-
-@compiled
-def _draw(columns: Any, row: Any, key0: Any, key1: Any, a: Any, b: Any, c: Any, d: Any) -> None:
-    number = a.dtype.type
-    for j in range(columns.size):
-        normals = four_normals(columns[j], row, key0, key1)
-        a[j], b[j] = number(normals[0]), number(normals[1])
-        c[j], d[j] = number(normals[2]), number(normals[3])
-
-
-@compiled
-def _add_noise(noise: Any, mean: Any, variance: Any) -> None:
-    number = mean.dtype.type
-    zero, half, epsilon = number(0), number(0.5), number(EPSILON)
-    for j in range(noise.size):
-        deviation = numpy.sqrt(variance[j] + epsilon)
-        drawn = zero if variance[j] == zero else noise[j]
-        mean[j] += deviation * drawn
-        variance[j] = half * drawn / deviation
+    number = y.dtype.type
+    zero, one = number(0), number(1)
+    for i in range(y.size):
+        g_x[i] = g[i] * (one if y[i] > zero else zero)
 
 
 @compiled

@@ -24,7 +24,7 @@ def load_kernels(on_compile: Callable[[], object]) -> None:
 
 
 def _call_each() -> None:
-    from vdprune.kernels import cpu, linear, pooling, unfolding
+    from vdprune.kernels import convolution, cpu, linear, noise, pooling, unfolding, winograd
 
     a, b, c, d, e, f = numpy.ones((6, 1), numpy.float32)
     cpu.weight_moments(a, b, 3.0, False, c, d, e, f)
@@ -34,9 +34,10 @@ def _call_each() -> None:
     linear.forward(y, y, (y, y), a, 3.0, False, moments, numbers, y[:0], 0, 0, y.copy(), y.copy())
     linear.select(y, numpy.zeros(1, numpy.intp), y.copy(), y.copy())
     linear.backward(y, y, y, y, False, moments, numbers, y, 0.0, True, *moments[:3])
-    cpu.sample(y, y.copy(), numbers, y[:0], 0, 0)
+    noise.sample(y, y.copy(), numbers, y[:0], 0, 0)
     cpu.cross_entropy(y, numpy.zeros(1, numpy.int32), y.copy())
     cpu.scale(numpy.ones((1, 1), numpy.uint8), 1.0, a, y.copy())
+    cpu.relu_gradient(a, b, c)
     cpu.adam(a, b, c, d, 0.9, 0.999, 1e-8, 1e-3)
     x, columns = numpy.ones((1, 1, 1, 1), "f4"), numpy.ones((1, 1, 1, 1, 1, 1), "f4")
     unfolding.unfold(x, (1, 1), (0, 0), (1, 1), columns)
@@ -44,3 +45,17 @@ def _call_each() -> None:
     planes, positions = numpy.ones((1, 1, 1), "f4"), numpy.zeros((1, 1, 1), numpy.intp)
     pooling.max_pool(planes, (1, 1), (1, 1), (0, 0), planes.copy(), positions)
     pooling.max_unpool(planes, positions, (1, 1), (1, 1), (0, 0), planes.copy())
+    basis = numpy.ones((16, 1, 1, 1, 1), "f4")
+    padded, outputs = numpy.ones((1, 4, 4, 1), "f4"), numpy.ones((1, 2, 2, 1), "f4")
+    winograd.channels_last(x, 1, 1, padded)
+    winograd.channels_first(padded, 1, 1, x)
+    winograd.transform_inputs(padded, False, basis)
+    winograd.transform_inputs_back(basis, padded)
+    winograd.transform_outputs(basis, outputs)
+    winograd.transform_outputs_back(outputs, basis)
+    channels, steps = numpy.zeros(1, numpy.intp), (1, 1)
+    convolution.sample(
+        y, y.copy(), steps, channels, a, 0, planes[:0], 0, 0, planes.copy(), planes.copy()
+    )
+    convolution.part_gradients(planes, planes, channels, steps, y, y.copy(), a)
+    convolution.combine(a, b, c, d)

@@ -1,0 +1,91 @@
+"""Both ways to turn a convolution into products do the same."""
+
+from typing import Any
+
+import numpy
+import pytest
+
+from vdprune.functions.convolution_products import (
+    UnfoldedProducts,
+    WinogradProducts,
+    choose_products,
+)
+
+PLAIN = ((1, 1), (1, 1), (1, 1))
+
+
+def rows_to_images(rows: Any, steps: tuple[int, int], shape: tuple[int, ...]) -> Any:
+    images, filters = shape[:2]
+    numbers = numpy.arange(filters) * steps[0] + numpy.arange(images)[:, None] * steps[1]
+    return rows[numbers].reshape(shape)
+
+
+def images_to_rows(g: Any, steps: tuple[int, int]) -> Any:
+    images, filters = g.shape[:2]
+    numbers = numpy.arange(filters) * steps[0] + numpy.arange(images)[:, None] * steps[1]
+    rows = numpy.empty((images * filters, g[0, 0].size), g.dtype)
+    rows[numbers.ravel()] = g.reshape(images * filters, -1)
+    return rows
+
+
+def go_through(way: Any, x: Any, W: Any, g: Any) -> list[Any]:
+    weights, columns, steps = way.weights(W), way.inputs(x), way.steps(len(x))
+    y = rows_to_images(way.outputs(weights, columns, len(x)), steps, g.shape)
+    laid_out = way.outputs_back(images_to_rows(g, steps), len(x))
+    g_W = way.weights_back(way.weights_gradient(laid_out, columns))
+    g_x = way.inputs_gradient(weights, laid_out, x, columns)
+    columns = way.inputs(x)
+    way.square(x, columns)
+    y_of_squares = rows_to_images(way.outputs(weights, columns, len(x)), steps, g.shape)
+    return [y, g_W, g_x, y_of_squares]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 6), (5, 3), (7, 8)])
+@pytest.mark.parametrize("pad", [(1, 1), (0, 2), (3, 1)])
+@pytest.mark.parametrize("channels", [(1, 1), (2, 3), (9, 17)])
+def test_both_ways_are_one(
+    size: tuple[int, int], pad: tuple[int, int], channels: tuple[int, int]
+) -> None:
+    out_size = tuple(max(1, n + 2 * p - 2) for n, p in zip(size, pad, strict=True))
+    x_size = tuple(max(1, n - 2 * p + 2) for n, p in zip(out_size, pad, strict=True))
+    out_size = tuple(n + 2 * p - 2 for n, p in zip(x_size, pad, strict=True))
+    x, W = numpy.random.randn(2, channels[0], *x_size), numpy.random.randn(*channels[::-1], 3, 3)
+    g = numpy.random.randn(2, channels[1], *out_size)
+    ways = (
+        UnfoldedProducts(W.shape, ((1, 1), pad, (1, 1)), 1, out_size),
+        WinogradProducts(W.shape, pad, out_size),
+    )
+    for one, other in zip(*(go_through(way, x, W, g) for way in ways), strict=True):
+        numpy.testing.assert_allclose(other, one, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "geometry", "groups", "expected"),
+    [
+        ((16, 16, 3, 3), PLAIN, 1, WinogradProducts),
+        ((16, 16, 3, 3), ((1, 1), (0, 2), (1, 1)), 1, WinogradProducts),
+        ((16, 15, 3, 3), PLAIN, 1, UnfoldedProducts),
+        ((15, 16, 3, 3), PLAIN, 1, UnfoldedProducts),
+        ((16, 16, 3, 2), PLAIN, 1, UnfoldedProducts),
+        ((16, 16, 3, 3), PLAIN, 2, UnfoldedProducts),
+        ((16, 16, 3, 3), ((1, 2), (1, 1), (1, 1)), 1, UnfoldedProducts),
+        ((16, 16, 3, 3), ((1, 1), (1, 1), (2, 1)), 1, UnfoldedProducts),
+    ],
+    ids=str,
+)
+def test_choice(shape: Any, geometry: Any, groups: int, expected: type) -> None:
+    assert type(choose_products(shape, geometry, groups, (4, 4))) is expected
+
+
+def test_what_is_rounded_stays_near() -> None:
+    """In float32, where it matters most: variances of many channels, some weights of which are large."""
+    random = numpy.random.default_rng(0)
+    x = random.standard_normal((2, 128, 16, 16)).astype("f4")
+    W = numpy.exp(random.uniform(-12, 2, (64, 128, 3, 3))).astype("f4")
+    results = []
+    for dtype in ("f4", "f8"):
+        way = WinogradProducts(W.shape, (1, 1), (16, 16))
+        columns = way.inputs(x.astype(dtype))
+        way.square(x.astype(dtype), columns)
+        results.append(way.outputs(way.weights(W.astype(dtype)), columns, 2))
+    numpy.testing.assert_allclose(*results, rtol=2e-5)
