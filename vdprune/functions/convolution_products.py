@@ -57,8 +57,8 @@ class UnfoldedProducts:
         kernels.unfolding.unfold(x, *self.geometry, columns)
         return columns.reshape(self.groups, self.rows, -1)
 
-    def square(self, x: Any, columns: Any) -> None:
-        """Lay out squared images where `inputs` laid out the images."""
+    def square(self, columns: Any) -> None:
+        """Replace what `inputs` laid out by the same of squared images."""
         numpy.multiply(columns, columns, out=columns)
 
     def outputs(self, weights: Any, columns: Any, images: int) -> Any:
@@ -74,7 +74,7 @@ class UnfoldedProducts:
         return numpy.matmul(g, columns.transpose(0, 2, 1))
 
     def inputs_gradient(self, weights: Any, g: Any, x: Any, columns: Any) -> Any:
-        """Carry gradients of the outputs back to images; columns like x's are written over."""
+        """Carry gradients of the outputs back to images; what `inputs` laid out is written over."""
         numpy.matmul(weights.transpose(0, 2, 1), g, out=columns)
         g_x = numpy.zeros_like(x)
         kernels.unfolding.fold(
@@ -116,18 +116,22 @@ class WinogradProducts:
         return numpy.dot(g.reshape(16, -1).T, basis).reshape(self.W_shape)
 
     def inputs(self, x: Any) -> Any:
-        """Lay out images."""
-        basis = numpy.empty((16, len(x), self.down, self.across, x.shape[1]), x.dtype)
-        kernels.winograd.transform_inputs(self._padded(x), False, basis)
-        return basis.reshape(16, -1, x.shape[1])
+        """Lay out images: as they are, padded and with channels last, and in the other basis."""
+        shape = len(x), 2 * self.down + 2, 2 * self.across + 2, x.shape[1]
+        padded = numpy.zeros(shape, x.dtype)
+        kernels.winograd.channels_last(x, *self.pad, padded)
+        columns = numpy.empty((16, len(x) * self.down * self.across, x.shape[1]), x.dtype)
+        kernels.winograd.transform_inputs(padded, False, self._as_basis(columns, len(x)))
+        return padded, columns
 
-    def square(self, x: Any, columns: Any) -> None:
-        """Lay out squared images where `inputs` laid out the images."""
-        kernels.winograd.transform_inputs(self._padded(x), True, self._as_basis(columns, len(x)))
+    def square(self, laid_out: Any) -> None:
+        """Replace what `inputs` laid out by the same of squared images."""
+        padded, columns = laid_out
+        kernels.winograd.transform_inputs(padded, True, self._as_basis(columns, len(padded)))
 
-    def outputs(self, weights: Any, columns: Any, images: int) -> Any:
+    def outputs(self, weights: Any, laid_out: Any, images: int) -> Any:
         """Multiply weights and inputs."""
-        products = numpy.matmul(columns, weights.transpose(0, 2, 1))
+        products = numpy.matmul(laid_out[1], weights.transpose(0, 2, 1))
         y = self._empty_outputs(images, products)
         kernels.winograd.transform_outputs(self._as_basis(products, images), y)
         rows = numpy.empty((images, self.W_shape[0], *self.out_size), y.dtype)
@@ -145,27 +149,18 @@ class WinogradProducts:
         kernels.winograd.transform_outputs_back(y, self._as_basis(products, images))
         return products
 
-    def weights_gradient(self, g: Any, columns: Any) -> Any:
+    def weights_gradient(self, g: Any, laid_out: Any) -> Any:
         """Multiply gradients of the outputs, laid out, and inputs."""
-        return numpy.matmul(g.transpose(0, 2, 1), columns)
+        return numpy.matmul(g.transpose(0, 2, 1), laid_out[1])
 
-    def inputs_gradient(self, weights: Any, g: Any, x: Any, columns: Any) -> Any:
-        """Carry gradients of the outputs back to images; columns like x's are written over."""
+    def inputs_gradient(self, weights: Any, g: Any, x: Any, laid_out: Any) -> Any:
+        """Carry gradients of the outputs back to images; what `inputs` laid out is written over."""
+        padded, columns = laid_out
         numpy.matmul(g, weights, out=columns)
-        padded = self._empty_padded(x)
         kernels.winograd.transform_inputs_back(self._as_basis(columns, len(x)), padded)
         g_x = numpy.empty_like(x)
         kernels.winograd.channels_first(padded, *self.pad, g_x)
         return g_x
-
-    def _padded(self, x: Any) -> Any:
-        padded = self._empty_padded(x)
-        padded[:] = 0
-        kernels.winograd.channels_last(x, *self.pad, padded)
-        return padded
-
-    def _empty_padded(self, x: Any) -> Any:
-        return numpy.empty((len(x), 2 * self.down + 2, 2 * self.across + 2, x.shape[1]), x.dtype)
 
     def _empty_outputs(self, images: int, products: Any) -> Any:
         shape = images, 2 * self.down, 2 * self.across, self.W_shape[0]

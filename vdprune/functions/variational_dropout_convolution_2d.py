@@ -88,10 +88,10 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         places = self._places_of_filters()
         for block in task:
             x = self.x[block]
-            columns = self.way.inputs(x)
-            means = self.way.outputs(mean, columns, len(x))
-            self.way.square(x, columns)
-            variances = self.way.outputs(variance, columns, len(x))
+            laid_out = self.way.inputs(x)
+            means = self.way.outputs(mean, laid_out, len(x))
+            self.way.square(laid_out)
+            variances = self.way.outputs(variance, laid_out, len(x))
             kernels.convolution.sample(
                 means,
                 variances,
@@ -127,14 +127,14 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         for block in task:
             x = self.x[block]
             g_means, g_variances = self._part(g[block], self.slopes[block], g_b)
-            columns = self.way.inputs(x)
-            g_mean += self.way.weights_gradient(g_means, columns)
-            self.way.square(x, columns)
-            g_variance += self.way.weights_gradient(g_variances, columns)
+            laid_out = self.way.inputs(x)
+            g_mean += self.way.weights_gradient(g_means, laid_out)
+            self.way.square(laid_out)
+            g_variance += self.way.weights_gradient(g_variances, laid_out)
             if g_x is not None:
                 # what multiplies a pixel multiplies all its copies among the columns, so it can wait
-                by_square = self.way.inputs_gradient(variance, g_variances, x, columns)
-                by_x = self.way.inputs_gradient(mean, g_means, x, columns)
+                by_square = self.way.inputs_gradient(variance, g_variances, x, laid_out)
+                by_x = self.way.inputs_gradient(mean, g_means, x, laid_out)
                 flat = (a.reshape(-1) for a in (x, by_x, by_square, g_x[block]))
                 kernels.convolution.combine(*flat)
         return g_mean, g_variance, g_b
