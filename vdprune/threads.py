@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -94,14 +95,15 @@ class Team:
         return bool(self._helpers) and not self.is_broken and os.getpid() == self._process
 
     def _run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
-        work = _Work(tasks)
+        helpers = self._helpers[: len(tasks) - 1]
+        work = _Work(tasks, 1 + len(helpers))
         begun, interruption = [], None
         try:
-            for helper in self._helpers[: len(tasks) - 1]:
-                share = _Share(work.do_last)
+            for number, helper in enumerate(helpers, 1):
+                share = _Share(partial(work.do, number))
                 helper.begin(share)
                 begun.append((helper, share))
-            work.do_first()
+            work.do(0)
         except BaseException as error:  # of a signal's handler: tasks' own are kept with the work
             work.stop()
             interruption = error
@@ -116,36 +118,34 @@ class Team:
 
 
 class _Work:
-    """Tasks that threads take from both ends, each when it has finished the one before.
+    """Tasks, the first ones of a thread each, the others of who is free.
 
-    The caller begins with the first, so that it has the same part of a layer each time if all are there.
+    So a thread has the same part of a layer each time, in its processor's cache, if there are as many
+    parts as threads; and where there are more, none waits long for another.
     """
 
-    def __init__(self, tasks: Sequence[Callable[[], Any]]) -> None:
-        self.waiting = collections.deque(enumerate(tasks))
+    def __init__(self, tasks: Sequence[Callable[[], Any]], threads: int) -> None:
+        self._tasks = tasks
+        self._waiting = collections.deque(range(threads, len(tasks)))
         self.results: list[Any] = [None] * len(tasks)
         self.errors: dict[int, BaseException] = {}
 
-    def do_first(self) -> None:
-        self._do(self.waiting.popleft)
-
-    def do_last(self) -> None:
-        self._do(self.waiting.pop)
-
-    def stop(self) -> None:
-        self.waiting.clear()
-
-    def _do(self, take: Callable[[], tuple[int, Callable[[], Any]]]) -> None:
+    def do(self, number: int) -> None:
+        """Do a task, and then those that wait."""
         while True:
             try:
-                number, task = take()
-            except IndexError:
-                return
-            try:
-                self.results[number] = task()
+                self.results[number] = self._tasks[number]()
             except BaseException as error:
                 self.errors[number] = error
                 self.stop()
+            try:
+                number = self._waiting.popleft()
+            except IndexError:
+                return
+
+    def stop(self) -> None:
+        """Let no other task begin."""
+        self._waiting.clear()
 
 
 class _Share:
