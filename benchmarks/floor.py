@@ -1,4 +1,7 @@
-"""The floor: the matrix products of a training step and nothing else, in NumPy."""
+"""The floor: the matrix products of a training step and nothing else, in NumPy.
+
+Those of convolutions are of unfolded images, more than 3x3 filters need in Winograd's basis.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +13,9 @@ from benchmarks.networks import BATCH, Layer, Network
 
 SETTINGS = (
     "numpy.dot into arrays that are there: for each layer mean and variance forward, the gradients of "
-    "both weights, and those of the inputs through both but in the first layer"
+    "both weights, and those of the inputs through both but in the first layer; convolutions unfolded"
 )
-# Of unfolded images that are multiplied at a time, as in vdprune's convolution.
+# Of unfolded images that are multiplied at a time: they fit into cache.
 _BLOCK_BYTES = 2**22
 
 
