@@ -71,6 +71,31 @@ def test_an_error_of_any_thread_reaches_the_caller(failing: int) -> None:
     assert team.run([lambda: 1, lambda: 2]) == [1, 2]
 
 
+def test_after_an_error_no_other_task_begins() -> None:
+    done: list[int] = []
+    tasks = [
+        lambda: 1 // 0,
+        lambda: time.sleep(0.3),
+        partial(done.append, 2),
+        partial(done.append, 3),
+    ]
+    with pytest.raises(ZeroDivisionError):
+        Team(2).run(tasks)
+    assert done == []
+
+
+def test_tasks_beyond_the_threads_go_to_who_is_free() -> None:
+    threads_of: dict[int, int] = {}
+
+    def work(number: int) -> None:
+        threads_of[number] = threading.get_ident()
+        time.sleep(0.5 if number == 1 else 0)
+
+    Team(2).run([partial(work, number) for number in range(6)])
+    assert threads_of[1] != threads_of[0]
+    assert {threads_of[number] for number in range(2, 6)} == {threads_of[0]}
+
+
 def test_an_interruption_waits_for_the_others() -> None:
     """What they write to must not be let go, nor the next work begin, before they are done."""
     team, done = Team(2), []
