@@ -189,10 +189,11 @@ def test_to_cpu_sparse_predicts_the_same() -> None:
         link.log_sigma2.array[...] = numpy.random.uniform(-5, 8, link.W.shape)
     with chainer.using_config("train", False):
         before = model(x).array
-        nonzero = model.sparsity().nonzero
+        counts = model.sparsity()
         model.to_cpu_sparse()
         numpy.testing.assert_allclose(model(x).array, before, atol=1e-4)
-    assert model.conv.data.size + model.out.data.size == nonzero
+    assert model.conv.data.size + model.out.data.size == counts.nonzero
+    assert model.sparsity() == counts
     assert [name for name, _ in model.namedparams()] == ["/norm/beta", "/norm/gamma"]
 
 

@@ -21,6 +21,8 @@ RESULTS = ROOT / "docs" / "results"
 def test_python_in_the_readme_runs(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "weights.h5").write_bytes((trained / "weights.h5").read_bytes())
     code = "\n".join(re.findall(r"```python\n(.*?)```", README, re.S))
+    assert '(20, "epoch")' in code
+    code = code.replace('(20, "epoch")', '(3, "iteration")')
     code += "\nupdater.update()\nassert (W.toarray() == network.l1.W.array).all()\n"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120

@@ -116,11 +116,13 @@ class VariationalDropoutChain(Chain):
     def sparsity(self) -> NetworkSparsity:
         """Count the weights of the variational layers that survive their thresholds.
 
+        After `to_cpu_sparse`, those of the sparse layers.
+
         Returns:
             The counts per layer and in all.
         """
         return measure_sparsity(
-            (name, as_array(link.masked_W())) for name, link in self.named_variational_links()
+            (name, as_array(link.masked_W())) for name, link in conversion.named_masked_links(self)
         )
 
     def named_variational_links(self) -> list[tuple[str, Any]]:

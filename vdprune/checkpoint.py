@@ -98,6 +98,22 @@ def save_checkpoint(
             save_training(file.create_group("training"))
 
 
+def holds_run(path: Path) -> bool:
+    """Tell whether a file is what a training run left.
+
+    Args:
+        path: The file; it need not be there.
+
+    Returns:
+        Whether it is a checkpoint that is not pruned.
+    """
+    try:
+        with h5py.File(path) as file:
+            return file.attrs.get("kind") == "checkpoint"
+    except OSError:
+        return False
+
+
 def load_checkpoint(
     path: str | Path, load_training: Callable[[h5py.Group, Checkpoint], None] | None = None
 ) -> Checkpoint:

@@ -14,6 +14,7 @@ from vdprune.links import (
     VariationalDropoutConvolution2D,
     VariationalDropoutLinear,
 )
+from vdprune.links.sparse import Sparse
 
 # the twin, and whether it masks the variance of a cut weight unless told otherwise
 _TWINS: dict[type, tuple[type, bool]] = {
@@ -122,6 +123,22 @@ def named_variational_links(chain: Link) -> list[tuple[str, Any]]:
         (name, link)
         for name, link in _unique_named_links(chain)
         if isinstance(link, VariationalDropout)
+    ]
+
+
+def named_masked_links(chain: Link) -> list[tuple[str, Any]]:
+    """List a model's links with masked weights: variational ones, and sparse ones for inference.
+
+    Args:
+        chain: The model.
+
+    Returns:
+        Path and link, as in `named_variational_links`.
+    """
+    return [
+        (name, link)
+        for name, link in _unique_named_links(chain)
+        if isinstance(link, VariationalDropout | Sparse)
     ]
 
 

@@ -114,6 +114,21 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert _modules_loaded_by("import vdprune") == set()
 
 
+def test_a_variable_that_is_no_option_is_named(run: Run) -> None:
+    known = {"VDPRUNE_TRAIN_EPOCHS": "3", "VDPRUNE_TRACEBACK": "1", "VDPRUNE_EVAL_QUIET": "1"}
+    result = run("--version", env={**known, "VDPRUNE_TRAIN_EPOCSH": "3"})
+    assert result.returncode == 0
+    assert result.stderr == (
+        "vdprune: VDPRUNE_TRAIN_EPOCSH is set, but there is no such option; did you mean "
+        "VDPRUNE_TRAIN_EPOCHS?\n"
+    )
+
+
+def test_traceback_is_there_for_who_asks(run: Run) -> None:
+    assert "Traceback" not in run("eval", "nothing.h5").stderr
+    assert "Traceback" in run("eval", "nothing.h5", env={"VDPRUNE_TRACEBACK": "1"}).stderr
+
+
 def test_no_arguments_show_the_help(run: Run) -> None:
     result = run()
     assert result.returncode == 2

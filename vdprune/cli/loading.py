@@ -89,7 +89,7 @@ def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
         export.load_weights(path)  # says so if it is none
         raise FileFormatError(
             f"{path} is an exported weight file, which no longer knows its weights' noise: give the "
-            "checkpoint that it was made from"
+            "checkpoint, or the pruned file, that it was made from"
         )
     loaded = checkpoint.load_checkpoint(path)
     try:

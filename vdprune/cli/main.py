@@ -1,5 +1,6 @@
 """The `vdprune` command: its subcommands, and what becomes of errors."""
 
+import difflib
 import os
 import sys
 import traceback
@@ -16,6 +17,7 @@ from vdprune.version import __version__
 DONE = 0
 FAILED = 1
 INTERRUPTED = 130
+_TRACEBACK = "VDPRUNE_TRACEBACK"
 
 
 @click.group(
@@ -44,6 +46,7 @@ cli.add_command(export_command)
 
 def main() -> None:
     """Run the command line; ends the process with its exit code."""
+    _warn_of_unknown_variables()
     try:
         code = cli.main(prog_name="vdprune", standalone_mode=False)
         if sys.stdout is not None:
@@ -60,11 +63,11 @@ def main() -> None:
     except BrokenPipeError:
         code = _quit_quietly()
     except (VdpruneError, OSError, MemoryError) as error:
+        _print_traceback()
         click.echo(f"vdprune: error: {_one_line(error)}", err=True)
         code = FAILED
     except Exception as error:
-        if os.environ.get("VDPRUNE_TRACEBACK"):
-            traceback.print_exc()
+        _print_traceback()
         click.echo(
             f"vdprune: this is a bug: {type(error).__name__}: {_one_line(error)}; please report it "
             "with what VDPRUNE_TRACEBACK=1 prints",
@@ -72,6 +75,26 @@ def main() -> None:
         )
         code = FAILED
     sys.exit(code or DONE)
+
+
+def _warn_of_unknown_variables() -> None:
+    """Name variables of the environment that look like options and are none."""
+    known = {_TRACEBACK} | {
+        f"VDPRUNE_{command}_{parameter.name}".upper()
+        for command, subcommand in cli.commands.items()
+        for parameter in subcommand.params
+        if isinstance(parameter, click.Option)
+    }
+    for name in sorted(os.environ):
+        if name.startswith("VDPRUNE_") and name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            click.echo(f"vdprune: {name} is set, but there is no such option{hint}", err=True)
+
+
+def _print_traceback() -> None:
+    if os.environ.get(_TRACEBACK):
+        traceback.print_exc()
 
 
 def _one_line(error: BaseException) -> str:

@@ -88,10 +88,15 @@ def check_out(out: Path, source: Path) -> None:
     """Refuse to write over what is read, and to begin what can't be written."""
     if out.resolve() == source.resolve():
         raise ArgumentError(f"{out} would be written over itself: give another file with --out")
+    from vdprune.checkpoint import holds_run
     from vdprune.storage import check_replaceable, check_writable
 
     check_writable(out)
     check_replaceable(out)
+    if holds_run(out):
+        raise ArgumentError(
+            f"{out} is the checkpoint of a training run: give another file with --out, or remove it"
+        )
 
 
 def check_checkpoint_name(out: Path) -> None:

@@ -148,15 +148,15 @@ def _start(
     from vdprune.training.trainer import TrainingRun, best_path, start_checkpoint
 
     check_checkpoint_name(out)
+    recipe = RECIPES[given["recipe"] or PAPER.name].with_options(**_recipe_fields(given))
     check_writable(out)
     for path in (out, best_path(out)):
+        check_replaceable(path)
         if path.exists() and not overwrite:
             raise ArgumentError(
                 f"{path} exists: go on with its run with --resume, replace it with --overwrite, or "
                 "give another file with --out"
             )
-        check_replaceable(path)
-    recipe = RECIPES[given["recipe"] or PAPER.name].with_options(**_recipe_fields(given))
     data = load_dataset(
         "mnist" if given["dataset"] is None else given["dataset"], data_root
     ).hold_out(recipe.validation)

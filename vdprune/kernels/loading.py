@@ -36,7 +36,10 @@ def _call_each() -> None:
     linear.backward(y, y, y, y, False, moments, numbers, y, 0.0, True, *moments[:3])
     noise.sample(y, y.copy(), numbers, y[:0], 0, 0)
     cpu.cross_entropy(y, numpy.zeros(1, numpy.int32), y.copy())
-    cpu.scale(numpy.ones((1, 1), numpy.uint8), 1.0, a, y.copy())
+    pixels = numpy.ones((1, 1), numpy.uint8)
+    cpu.scale(pixels, 1.0, a, y.copy())
+    pixels.flags.writeable = False  # as those are that evaluation cuts out of a data set
+    cpu.scale(pixels, 1.0, a, y.copy())
     cpu.relu_gradient(a, b, c)
     cpu.adam(a, b, c, d, 0.9, 0.999, 1e-8, 1e-3)
     x, columns = numpy.ones((1, 1, 1, 1), "f4"), numpy.ones((1, 1, 1, 1, 1, 1), "f4")

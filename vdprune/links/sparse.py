@@ -20,11 +20,16 @@ class Sparse(Link):
             W: Weights, shape (out, ...); all axes but the first together are the columns.
             b: Biases, shape (out,), or None.
         """
+        self.W_shape = W.shape
         self.sparse_W = scipy.sparse.csr_matrix(W.reshape(len(W), -1))
         self.add_persistent("data", self.sparse_W.data)
         self.add_persistent("indices", self.sparse_W.indices)
         self.add_persistent("indptr", self.sparse_W.indptr)
         self.add_persistent("b", b)
+
+    def masked_W(self) -> numpy.ndarray:
+        """The weights with their zeros, as a new array of their first shape."""
+        return self.sparse_W.toarray().reshape(self.W_shape)
 
     def as_input(self, x: Any) -> numpy.ndarray:
         """Take the array of an input, if it may be used here.

@@ -192,9 +192,10 @@ class Checkpoints(Extension):
         if trainer.updater.is_new_epoch or stop:
             self._save()
         if stop:
+            steps = trainer.updater.iteration
             raise TrainingInterruptedError(
-                f"stopped in epoch {trainer.updater.epoch + 1} after "
-                f"{trainer.updater.iteration} steps"
+                f"stopped in epoch {trainer.updater.epoch + 1} after {steps} "
+                f"step{'' if steps == 1 else 's'}"
             )
 
 
