@@ -107,7 +107,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     steps: int, data: Dataset, tmp_path: Path
 ) -> None:
     start(RECIPE, data, tmp_path / "whole.h5").run()
-    with pytest.raises(TrainingInterruptedError, match=f"after {steps} steps"):
+    with pytest.raises(TrainingInterruptedError, match=f"after {steps} step"):
         start(RECIPE, data, tmp_path / "parts.h5", stop_after(steps)).run()
     numpy.random.seed(99)
     run = TrainingRun.resume(tmp_path / "parts.h5", data, CPU, Callbacks())

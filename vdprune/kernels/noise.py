@@ -11,7 +11,7 @@ from vdprune.kernels.vector_math import four_normals
 # See vdprune/kernels/cpu.py.
 _TAKEN_FROM_ELSEWHERE = "06f14512dfa768e1"
 
-__all__ = ["add_noise", "draw_noise", "sample"]
+__all__ = ["sample"]
 
 
 @compiled
