@@ -89,7 +89,7 @@ def test_tasks_beyond_the_threads_go_to_who_is_free() -> None:
 
     def work(number: int) -> None:
         threads_of[number] = threading.get_ident()
-        time.sleep(0.5 if number == 1 else 0)
+        time.sleep(1 if number == 1 else 0)
 
     Team(2).run([partial(work, number) for number in range(6)])
     assert threads_of[1] != threads_of[0]
