@@ -70,6 +70,9 @@ def test_times_in_the_readme_are_those_that_the_benchmark_wrote() -> None:
     table = render(results).split("\n\n")[0].splitlines()
     assert len(table) == 1 + 3 * 6
     assert [line for line in table if line not in README] == []
+    (recipe,) = results["recipe"]
+    times = f"{recipe['seconds']:.0f} seconds, {recipe['vdprune_over_it']:.2f} times"
+    assert times in " ".join(README.split())
 
 
 def test_picture_shows_the_results() -> None:

@@ -29,8 +29,9 @@ def run(layer: Callable[..., Any], shapes: list[tuple[int, ...]]) -> list[Any]:
     [
         (variational_dropout_linear, [(6, 9), (7, 9), (7,)]),
         (variational_dropout_convolution_2d, [(5, 2, 6, 6), (3, 2, 3, 3), (3,)]),
+        (variational_dropout_convolution_2d, [(5, 16, 6, 6), (16, 16, 3, 3), (16,)]),
     ],
-    ids=["linear", "convolution"],
+    ids=["linear", "convolution", "Winograd"],
 )
 def test_two_threads(
     layer: Callable[..., Any], shapes: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch

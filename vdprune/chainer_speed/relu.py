@@ -9,9 +9,7 @@ from vdprune import kernels
 from vdprune.chainer_speed.plain import is_plain
 from vdprune.threads import get_team
 
-_WORK = (
-    5  # multiplications that take as long as fetching a number, looking at it and putting it away
-)
+_WORK = 5  # multiplications that take as long as looking at a number
 
 
 def relu(original: Any, function: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
