@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -12,6 +13,26 @@ import pytest
 import vdprune  # noqa: F401  before any test file imports Chainer, which works only from then on
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+STAND_IN = Path(__file__).parent / "stand_in"  # for CuPy, on the CPU
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the stand-in in CuPy's place before Chainer is imported; `pytest -m gpu` is for a real GPU."""
+    if config.option.markexpr.strip() == "gpu":
+        return
+    sys.path.insert(0, str(STAND_IN))
+    for name in list(sys.modules):  # pytest may have loaded CuPy for a plugin
+        if name.partition(".")[0] in ("cupy", "cupyx"):
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def gpu() -> Any:
+    """The first GPU, a device of Chainer's."""
+    from vdprune.devices import get_device
+
+    return get_device(0)
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,12 @@ from collections import Counter
 from typing import Any
 
 import chainer
+import numpy
 from chainer import Chain, Variable, as_array, reporter
 
 from vdprune import conversion
 from vdprune.errors import ArgumentError
-from vdprune.finiteness import check_finite
+from vdprune.finiteness import LossesOnGpu, check_finite
 from vdprune.functions import cross_entropy, joint_objective
 from vdprune.functions.variational_layer import Alive
 from vdprune.links.compaction import compact, expand, find_alive
@@ -39,7 +40,7 @@ class VariationalDropoutChain(Chain):
         num_train: Number of training examples N; the KL divergence is divided by it. May be set
             later, as an attribute.
         statistics_interval: mean_p, sparsity and W/Wnz are counted anew once in so many training
-            steps.
+            steps; on a GPU losses are checked then, too.
         **kwargs: For the next class in line, as an ordinary Chain's own arguments.
     """
 
@@ -59,7 +60,8 @@ class VariationalDropoutChain(Chain):
         self.statistics_interval = statistics_interval
         self.add_persistent("kl_coef", 0.0 if warm_up else 1.0)
         self.add_persistent("iteration", 0)
-        self._statistics: dict[str, float] = {}
+        self._statistics: dict[str, float] | None = None
+        self._losses_on_gpu = LossesOnGpu()
         self._compaction: dict[str, Alive] = {}
 
     def calc_loss(self, x: Any, t: Any) -> Variable:
@@ -78,7 +80,8 @@ class VariationalDropoutChain(Chain):
 
         Raises:
             ArgumentError: ``num_train`` is not set.
-            NonFiniteLossError: In training, the loss is infinite or not a number.
+            NonFiniteLossError: In training, the loss is infinite or not a number. On a GPU this is
+                found out once in ``statistics_interval`` steps, or by `check_losses`.
         """
         is_training = chainer.config.train
         named_links = self.named_variational_links()
@@ -107,11 +110,19 @@ class VariationalDropoutChain(Chain):
             "accuracy": accuracy,
         }
         if is_training:
-            observation.update(self._statistics)
+            observation.update(self._statistics or {})
             if self.warm_up:
                 self.kl_coef = min(1.0, self.kl_coef + self.warm_up)
         reporter.report(observation, self)
         return loss
+
+    def check_losses(self) -> None:
+        """Make sure that the losses of all training steps so far were finite.
+
+        Raises:
+            NonFiniteLossError: On a GPU, where `calc_loss` does not wait for it, one was not.
+        """
+        self._losses_on_gpu.check(self)
 
     def sparsity(self) -> NetworkSparsity:
         """Count the weights of the variational layers that survive their thresholds.
@@ -210,8 +221,12 @@ class VariationalDropoutChain(Chain):
         return self.num_train
 
     def _count_step(self, x: Any, loss: Variable, links: list[Any]) -> None:
-        check_finite(self, loss.array, x, self.iteration + 1)
-        if self.iteration % self.statistics_interval == 0 or not self._statistics:
+        if isinstance(loss.array, numpy.ndarray):
+            check_finite(self, loss.array, x, self.iteration + 1)
+        else:
+            self._losses_on_gpu.note(loss.array, self.iteration + 1)
+        if self.iteration % self.statistics_interval == 0 or self._statistics is None:
+            self.check_losses()
             self._statistics = self._count_statistics(links)
         self.iteration += 1
 

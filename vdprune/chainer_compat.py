@@ -15,6 +15,7 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -172,6 +173,27 @@ def _without_leftovers() -> Iterator[None]:
     yield
 
 
+@contextlib.contextmanager
+def _without_cupys_advice() -> Iterator[None]:
+    """Hold back what CuPy advises, in many lines, while Chainer imports it.
+
+    It tells how to install libraries that vdprune makes no use of, NCCL and cuDNN, to those as well
+    who run on the CPU. That there are two CuPys `vdprune.devices` says, to those whom it concerns.
+    """
+    with warnings.catch_warnings():
+        for message in (
+            r"\s*(nccl|cudnn) library could not be loaded",
+            r"[\s-]*CuPy may not function correctly because multiple CuPy packages are installed",
+        ):
+            warnings.filterwarnings("ignore", message, UserWarning)
+        yield
+
+
+def _mend_cuda(module: Any) -> None:
+    """Tell Chainer that it has warned already that CuPy, which has none since 14, has no cuDNN."""
+    module.check_cuda_available._already_warned = True
+
+
 class _EnvironmentCheckLoader(importlib.abc.Loader):
     """Makes a ``chainer._environment_check`` that checks nothing.
 
@@ -204,6 +226,7 @@ MENDS: dict[
         contextlib.nullcontext,
         _put_in_front("graph", "backpropagate", "", "_backprop_to_all"),
     ),
+    "chainer.backends.cuda": (_without_cupys_advice, _mend_cuda),
     "chainer.function_node": (
         contextlib.nullcontext,
         _put_in_front("graph", "apply", "FunctionNode", "apply"),
@@ -217,6 +240,7 @@ MENDS: dict[
     "chainer.functions.pooling.max_pooling_nd": (contextlib.nullcontext, _mend_max_pooling),
     "chainer.serializers.hdf5": (contextlib.nullcontext, _mend_hdf5),
     "chainer.testing.helper": (_stand_in_for_pkg_resources, None),
+    "chainer.training.updaters.multiprocess_parallel_updater": (_without_cupys_advice, None),
 }
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import chainer
 from chainer import Chain, LinkHook, Variable, as_array
+from chainer.backends import cuda
 
+from vdprune import kernels
 from vdprune.errors import NonFiniteLossError
 
 
@@ -23,6 +25,38 @@ def check_finite(chain: Chain, loss: Any, x: Any, iteration: int) -> None:
     if not chain.device.xp.isfinite(loss):
         place = _find_parameter(chain) or _find_layer(chain, x)
         raise _error(f"the loss is {float(loss)}", iteration, place)
+
+
+class LossesOnGpu:
+    """Notes the first loss that is not finite where losses are, so that the host need not wait."""
+
+    def __init__(self) -> None:
+        self._first: Any = None
+
+    def note(self, loss: Any, iteration: int) -> None:
+        """Look at a loss.
+
+        Args:
+            loss: The loss, a CuPy array of shape ().
+            iteration: The training step, from 1.
+        """
+        if self._first is None or self._first.device != loss.device:
+            self._first = cuda.cupy.zeros((), "int64")
+        kernels.cuda.note_non_finite(loss, iteration, self._first)
+
+    def check(self, chain: Chain) -> None:
+        """Make sure that all losses were finite; waits for the GPU.
+
+        Args:
+            chain: The network.
+
+        Raises:
+            NonFiniteLossError: One was not.
+        """
+        first = 0 if self._first is None else int(self._first)
+        if first:
+            place = _find_parameter(chain) or "its parameters are finite by now"
+            raise _error("the loss was infinite or not a number", first, place)
 
 
 def check_parameters(chain: Chain, iteration: int) -> None:

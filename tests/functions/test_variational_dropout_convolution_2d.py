@@ -26,7 +26,7 @@ MODULE = sys.modules[VariationalDropoutConvolution2DFunction.__module__]
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """All ways through the function: fused, in one block or many, and composed."""
     if request.param == "composed":
-        monkeypatch.setattr(MODULE, "is_fusable", lambda *arrays: False)
+        monkeypatch.setattr(MODULE, "choose_fused", lambda *arrays: None)
     else:
         monkeypatch.setattr(MODULE, "local_reparameterisation", None)
     if request.param == "fused, image by image":

@@ -16,7 +16,7 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """Both ways through the function: the fused one, and the one of arrays that it does not take."""
     module = sys.modules[VariationalDropoutLinearFunction.__module__]
     if request.param == "composed":
-        monkeypatch.setattr(module, "is_fusable", lambda *arrays: False)
+        monkeypatch.setattr(module, "choose_fused", lambda *arrays: None)
     else:
         monkeypatch.setattr(module, "local_reparameterisation", None)
     return request.param

@@ -35,7 +35,7 @@ def eval_command(
     """
     from vdprune.cli.loading import load_any, load_its_dataset
     from vdprune.cli.results import describe_file, print_result
-    from vdprune.devices import get_device
+    from vdprune.devices import get_device, gpu_errors
     from vdprune.errors import ArgumentError
     from vdprune.evaluation import evaluate
 
@@ -60,8 +60,9 @@ def eval_command(
             "that its numbers are on the same scale",
             err=True,
         )
-    loaded.model.to_device(device)
-    evaluation = evaluate(loaded.model, examples)
+    with gpu_errors():
+        loaded.model.to_device(device)
+        evaluation = evaluate(loaded.model, examples)
     result = describe_file(
         file,
         loaded.kind,

@@ -97,7 +97,7 @@ def train_command(
     """
     from vdprune.cli.progress import Progress
     from vdprune.cli.results import warn_of_collapse
-    from vdprune.devices import get_device
+    from vdprune.devices import get_device, gpu_errors
     from vdprune.kernels.loading import load_kernels
     from vdprune.threads import limited_threads
     from vdprune.training.extensions import TrainingInterruptedError
@@ -106,7 +106,7 @@ def train_command(
         raise click.UsageError("give --resume or --overwrite, not both")
     device = get_device(gpu)
     given = {"arch": arch, "dataset": dataset, "recipe": recipe, **options}
-    with limited_threads(threads), _watching_signals() as received:
+    with limited_threads(threads), gpu_errors(), _watching_signals() as received:
         progress = Progress(quiet, lambda: bool(received))
         if resume:
             run = _resume(out, given, data_root, device, progress)

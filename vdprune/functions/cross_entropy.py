@@ -5,10 +5,11 @@ from typing import Any
 import chainer.functions as F
 import numpy
 from chainer import Variable, as_array, as_variable
+from chainer.backends import cuda
 
 from vdprune import kernels
+from vdprune.functions.choice import Fused, choose_fused
 from vdprune.functions.first_order import FirstOrderFunction
-from vdprune.functions.variational_layer import is_fusable
 
 
 class CrossEntropy(FirstOrderFunction):
@@ -30,20 +31,44 @@ class CrossEntropy(FirstOrderFunction):
         return (self.gradient * self.gradient.dtype.type(grad_outputs[0] / len(self.gradient)),)
 
 
+class CudaCrossEntropy(FirstOrderFunction):
+    """Fused for GPUs; labels that do not count are left out here."""
+
+    def __init__(self, t: Any) -> None:
+        super().__init__()
+        self.t = t
+
+    def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        y = cuda.cupy.ascontiguousarray(inputs[0])
+        loss, self.accuracy, self.gradient = kernels.cuda.cross_entropy(y, self.t)
+        return (loss,)
+
+    def backward_arrays(
+        self, indexes: tuple[int, ...], grad_outputs: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        return (self.gradient * grad_outputs[0],)
+
+
 def cross_entropy(y: Any, t: Any) -> tuple[Variable, Any]:
     """Mean cross entropy of a batch, and its accuracy.
 
     Args:
-        y: Logits, what ``chainer.functions.softmax_cross_entropy`` takes; of shape (batch, classes),
-            float32 or float64, and on the CPU, for the fast way.
-        t: Labels, int32, shape (batch,); -1 for one that does not count.
+        y: Logits, what ``chainer.functions.softmax_cross_entropy`` takes; of shape (batch, classes)
+            and float32 or float64 for the fast way.
+        t: Labels, int32, shape (batch,); -1 for one that does not count. On a GPU a label that is no
+            class makes the loss NaN.
 
     Returns:
         The mean over the batch in nats, shape (), dtype of y; and the share of examples whose label is
         the largest logit, an array of shape ().
     """
     y, t = as_variable(y), as_array(t)
-    if _fits(y.array, t):
+    fused = _choose(y.array, t)
+    if fused == "cuda":
+        on_gpu = CudaCrossEntropy(cuda.cupy.ascontiguousarray(t))
+        (loss,) = on_gpu.apply((y,))
+        return loss, on_gpu.accuracy
+    if fused == "cpu":
         function = CrossEntropy(numpy.ascontiguousarray(t))
         (loss,) = function.apply((y,))
         if function.right >= 0:
@@ -51,12 +76,8 @@ def cross_entropy(y: Any, t: Any) -> tuple[Variable, Any]:
     return F.softmax_cross_entropy(y, t), F.accuracy(y, t, ignore_label=-1).array
 
 
-def _fits(y: Any, t: Any) -> bool:
-    """Whether the fused function may have the arrays; what Chainer would refuse goes to Chainer."""
-    return (
-        is_fusable(y)
-        and isinstance(t, numpy.ndarray)
-        and y.ndim == 2
-        and t.shape == y.shape[:1] != (0,)
-        and t.dtype == numpy.int32
-    )
+def _choose(y: Any, t: Any) -> Fused | None:
+    """Choose a fused function; what Chainer would refuse goes to Chainer."""
+    fits = y.ndim == 2 and t.shape == y.shape[:1] != (0,) and t.dtype == numpy.int32
+    fused = choose_fused(y) if fits else None
+    return fused if isinstance(t, numpy.ndarray) == (fused == "cpu") else None

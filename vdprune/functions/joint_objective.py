@@ -6,6 +6,8 @@ from typing import Any
 from chainer import Variable
 from chainer.backend import get_array_module
 
+from vdprune import kernels
+from vdprune.functions.choice import choose_fused
 from vdprune.functions.first_order import FirstOrderFunction
 
 
@@ -20,6 +22,10 @@ class JointObjective(FirstOrderFunction):
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         class_loss, *divergences = inputs
+        if choose_fused(*inputs) == "cuda":
+            return kernels.cuda.joint_objective(
+                class_loss, divergences, self.kl_coef, self.num_train, self.constant
+            )
         xp = get_array_module(class_loss)
         kl = sum(divergences, self.constant) / self.num_train
         dtype = class_loss.dtype
@@ -29,11 +35,12 @@ class JointObjective(FirstOrderFunction):
         self, indexes: tuple[int, ...], grad_outputs: tuple[Any, ...]
     ) -> tuple[Any, ...]:
         g_loss, g_kl = grad_outputs
-        g_divergence = 0.0
-        if g_loss is not None:
-            g_divergence += g_loss * (self.kl_coef / self.num_train)
-        if g_kl is not None:
-            g_divergence += g_kl / self.num_train
+        parts = [
+            g * (weight / self.num_train)
+            for g, weight in ((g_loss, self.kl_coef), (g_kl, 1.0))
+            if g is not None
+        ]
+        g_divergence = sum(parts[1:], start=parts[0])
         present = g_kl if g_loss is None else g_loss
         g_divergence = get_array_module(present).asarray(g_divergence, present.dtype)
         return tuple(g_divergence if index else g_loss for index in indexes)

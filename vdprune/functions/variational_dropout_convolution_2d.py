@@ -10,7 +10,11 @@ from chainer import Variable, as_variable
 from chainer.utils.conv import get_conv_outsize
 
 from vdprune import kernels
+from vdprune.functions.choice import Fused, choose_fused, has_cudnn
 from vdprune.functions.convolution_products import Geometry, choose_products
+from vdprune.functions.cuda_variational_dropout_convolution_2d import (
+    CudaVariationalDropoutConvolution2D,
+)
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
@@ -19,7 +23,6 @@ from vdprune.functions.variational_layer import (
     VariationalLayer,
     check_noise,
     check_not_compacted,
-    is_fusable,
     new_key,
 )
 from vdprune.functions.weight_moments import weight_moments
@@ -37,6 +40,7 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
     Args:
         geometry: Stride, padding and dilation, pairs.
         groups: Number of groups of channels.
+        out_size: Height and width of the outputs.
         threshold: Weights with a log alpha above it are masked.
         mask_variance: Whether their variance is masked, too.
         noise: Standard normal draws to use, or None for new ones.
@@ -47,6 +51,7 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         self,
         geometry: Geometry,
         groups: int,
+        out_size: tuple[int, ...],
         threshold: float,
         mask_variance: bool,
         noise: Any,
@@ -55,11 +60,11 @@ class VariationalDropoutConvolution2DFunction(VariationalLayer):
         super().__init__(threshold, mask_variance, noise, alive)
         self.geometry = geometry
         self.groups = groups
+        self.out_size = out_size
 
     def products(self, x: Any, b: Any) -> tuple[Any, float]:
         self.x = x if self.alive is None else x.take(self.alive.inputs, axis=1)
         self.has_bias = b is not None
-        self.out_size = _out_size(x, self.W, self.geometry)
         filters = len(self.W) if self.alive is None else self.alive.shape[0]
         y = numpy.empty((len(x), filters, *self.out_size), x.dtype)
         key = new_key()
@@ -213,11 +218,12 @@ def variational_dropout_convolution_2d(
     check_same_shape(W, log_sigma2)
     inputs = [as_variable(v) for v in (x, W, log_sigma2, b) if v is not None]
     geometry = (_pair(stride), _pair(pad), _pair(dilate))
-    if _fits(*(v.array for v in inputs), geometry=geometry, groups=groups, alive=alive):
-        filters = len(W) if alive is None else alive.shape[0]
-        check_noise(noise, (len(x), filters, *_out_size(x, W, geometry)))
-        y, divergence = VariationalDropoutConvolution2DFunction(
-            geometry, groups, threshold, mask_variance, noise, alive
+    fused = _choose(*(v.array for v in inputs), geometry=geometry, groups=groups, alive=alive)
+    if fused is not None:
+        filters, out_size = len(W) if alive is None else alive.shape[0], _out_size(x, W, geometry)
+        check_noise(noise, (len(x), filters, *out_size))
+        y, divergence = _FUSED[fused](
+            geometry, groups, out_size, threshold, mask_variance, noise, alive
         ).apply(inputs)
         return y, divergence
     check_not_compacted(x, alive)
@@ -232,7 +238,13 @@ def variational_dropout_convolution_2d(
     return y, kl_divergence(alpha)
 
 
-def _fits(
+_FUSED: dict[Fused, Any] = {
+    "cpu": VariationalDropoutConvolution2DFunction,
+    "cuda": CudaVariationalDropoutConvolution2D,
+}
+
+
+def _choose(
     x: Any,
     W: Any,
     log_sigma2: Any,
@@ -241,17 +253,18 @@ def _fits(
     geometry: Geometry,
     groups: int,
     alive: Alive | None,
-) -> bool:
-    """Whether the fused function may have the arrays; what Chainer would refuse goes to Chainer."""
+) -> Fused | None:
+    """Choose a fused function; what Chainer would refuse goes to Chainer, and cuDNN's to cuDNN."""
     arrays = (x, W, log_sigma2) if b is None else (x, W, log_sigma2, b)
-    return (
-        is_fusable(*arrays)
-        and x.ndim == W.ndim == 4
+    fits = (
+        x.ndim == W.ndim == 4
         and x.shape[1] == (W.shape[1] * groups if alive is None else alive.shape[1])
         and len(W) % groups == 0
         and (b is None or len(b) == (len(W) if alive is None else alive.shape[0]))
         and min(_out_size(x, W, geometry)) > 0
     )
+    fused = choose_fused(*arrays) if fits else None
+    return None if fused == "cuda" and alive is None and has_cudnn() else fused
 
 
 def _out_size(x: Any, W: Any, geometry: Geometry) -> tuple[int, ...]:

@@ -9,6 +9,8 @@ import numpy
 from chainer import Variable, as_variable
 
 from vdprune import kernels
+from vdprune.functions.choice import Fused, choose_fused
+from vdprune.functions.cuda_variational_dropout_linear import CudaVariationalDropoutLinear
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
@@ -17,7 +19,6 @@ from vdprune.functions.variational_layer import (
     VariationalLayer,
     check_noise,
     check_not_compacted,
-    is_fusable,
     new_key,
 )
 from vdprune.functions.weight_moments import weight_moments
@@ -156,13 +157,15 @@ def variational_dropout_linear(
         x if x.ndim == 2 else F.reshape(x, (math.prod(batch), math.prod(x.shape[n_batch_axes:])))
     )
     inputs = [as_variable(v) for v in (flat_x, W, log_sigma2, b) if v is not None]
-    if _fits(*(v.array for v in inputs), alive=alive):
-        y, divergence = VariationalDropoutLinearFunction(
+    fused = _choose(*(v.array for v in inputs), alive=alive)
+    if fused is not None:
+        function = _FUSED[fused](
             threshold,
             mask_variance,
             noise if noise is None else noise.reshape(len(flat_x), outputs),
             alive,
-        ).apply(inputs)
+        )
+        y, divergence = function.apply(inputs)
         return (y if y.shape[:-1] == batch else F.reshape(y, (*batch, outputs))), divergence
     check_not_compacted(x, alive)
     alpha = log_alpha(W, log_sigma2)
@@ -175,8 +178,15 @@ def variational_dropout_linear(
     return y, kl_divergence(alpha)
 
 
-def _fits(x: Any, W: Any, log_sigma2: Any, b: Any = None, *, alive: Alive | None) -> bool:
-    """Whether the fused function may have the arrays; what Chainer would refuse goes to Chainer."""
+_FUSED: dict[Fused, Any] = {
+    "cpu": VariationalDropoutLinearFunction,
+    "cuda": CudaVariationalDropoutLinear,
+}
+
+
+def _choose(x: Any, W: Any, log_sigma2: Any, b: Any = None, *, alive: Alive | None) -> Fused | None:
+    """Choose a fused function; what Chainer would refuse goes to Chainer."""
     arrays = (x, W, log_sigma2) if b is None else (x, W, log_sigma2, b)
     outputs, inputs = W.shape if alive is None else alive.shape
-    return is_fusable(*arrays) and x.shape[1:] == (inputs,) and (b is None or b.shape == (outputs,))
+    fits = x.shape[1:] == (inputs,) and (b is None or b.shape == (outputs,))
+    return choose_fused(*arrays) if fits else None

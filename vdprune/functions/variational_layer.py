@@ -1,10 +1,11 @@
-"""What a linear layer and a convolution with noisy weights have in common, fused for the CPU."""
+"""What a linear layer and a convolution with noisy weights have in common."""
 
 import functools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
+from chainer.backends import cuda
 
 from vdprune import kernels
 from vdprune.errors import ArgumentError
@@ -27,8 +28,30 @@ class Alive:
 
     @functools.cached_property
     def output_numbers(self) -> Any:
-        """The outputs' numbers as kernels want them."""
+        """The outputs' numbers as kernels for the CPU want them."""
         return numpy.asarray(self.outputs, numpy.uint32)
+
+    def on_gpu(self, axis: int) -> tuple[Any, Any]:
+        """Send numbers to the current device, once.
+
+        Args:
+            axis: 0 for the outputs, 1 for the inputs.
+
+        Returns:
+            The numbers of those alive; and for each of all its place among them, -1 for the others;
+            both int32.
+        """
+        key = axis, cuda.cupy.cuda.Device().id
+        if key not in self._on_gpu:
+            numbers = numpy.asarray((self.outputs, self.inputs)[axis], numpy.int32)
+            places = numpy.full(self.shape[axis], -1, numpy.int32)
+            places[numbers] = numpy.arange(numbers.size)
+            self._on_gpu[key] = cuda.cupy.asarray(numbers), cuda.cupy.asarray(places)
+        return self._on_gpu[key]
+
+    @functools.cached_property
+    def _on_gpu(self) -> dict[tuple[int, int], tuple[Any, Any]]:
+        return {}
 
     def is_all(self) -> bool:
         """Whether nothing is dead."""
@@ -37,6 +60,8 @@ class Alive:
 
 class VariationalLayer(FirstOrderFunction):
     """From inputs, weights and biases to pre-activations and KL divergence, in one graph node.
+
+    Fused for the CPU; `CudaVariationalLayer` is for GPUs.
 
     A derived class computes `products` and their gradients, and on the way those of the weights.
 
@@ -130,21 +155,6 @@ class VariationalLayer(FirstOrderFunction):
 def _plain(array: Any) -> Any:
     """Return the array, or a copy that is contiguous and writeable: others need other kernels."""
     return array if array.flags.carray else numpy.array(array, order="C")
-
-
-def is_fusable(*arrays: Any) -> bool:
-    """Tell whether arrays can go through a `VariationalLayer`.
-
-    Args:
-        *arrays: The inputs.
-
-    Returns:
-        Whether all are NumPy arrays of one dtype, float32 or float64.
-    """
-    dtype = arrays[0].dtype
-    return dtype in (numpy.float32, numpy.float64) and all(
-        isinstance(array, numpy.ndarray) and array.dtype == dtype for array in arrays
-    )
 
 
 def check_noise(noise: Any, shape: tuple[int, ...]) -> None:

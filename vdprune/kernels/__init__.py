@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-_MODULES = ("convolution", "cpu", "linear", "noise", "pooling", "unfolding", "winograd")
+_MODULES = ("convolution", "cpu", "cuda", "linear", "noise", "pooling", "unfolding", "winograd")
 
 
 def __getattr__(name: str) -> Any:

@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy
 from chainer import as_array
+from chainer.backend import get_array_module
+from chainer.backends import cuda
 
-from vdprune.functions.variational_layer import Alive, is_fusable
+from vdprune.functions.choice import choose_fused
+from vdprune.functions.variational_layer import Alive
 from vdprune.links.variational_dropout import VariationalDropout, Whole
 
 _NAMES = ("W", "log_sigma2")
@@ -19,18 +22,18 @@ def find_alive(link: VariationalDropout) -> Alive | None:
 
     Returns:
         The two; None where nothing can be dropped: all are alive, none is, or the link is one that
-        can't be compacted (in groups, on a GPU, not yet initialised).
+        can't be compacted (in groups, of another dtype, not yet initialised).
     """
     if (
         link.W.array is None
         or link.log_sigma2.array is None
         or getattr(link, "groups", 1) != 1
-        or not is_fusable(link.W.array, link.log_sigma2.array)
+        or choose_fused(link.W.array, link.log_sigma2.array) is None
     ):
         return None
     kept = link.kept().reshape(*link.W.shape[:2], -1).any(axis=2)
-    outputs, inputs = kept.any(axis=1), kept.any(axis=0)
-    if not kept.any() or (outputs.all() and inputs.all()):
+    outputs, inputs = (cuda.to_cpu(kept.any(axis=axis)) for axis in (1, 0))
+    if not outputs.any() or (outputs.all() and inputs.all()):
         return None
     return Alive(numpy.flatnonzero(outputs), numpy.flatnonzero(inputs), kept.shape)
 
@@ -44,18 +47,18 @@ def compact(link: VariationalDropout, alive: Alive) -> None:
     """
     arrays = {name: param.array for name, param in _params(link)}
     states = {
-        (name, key): state
+        (name, key): param.device.send(state)  # one that was loaded is on the CPU
         for name, param in _params(link)
         for key, state in _state_of(param).items()
     }
     divergence, p = float(link.kl_divergence().array), link.sum_of_p()
     # From here on `expand` undoes whatever has been done when an exception comes in between.
     link.whole = Whole(alive, arrays, states, 0.0, 0.0)
-    for _, param in _params(link):
+    for name, param in _params(link):
         param.array = _cut(param.array, alive)
         param.cleargrad()
-        for key, state in _state_of(param).items():
-            _state_of(param)[key] = _cut(state, alive)
+        for key in _state_of(param):
+            _state_of(param)[key] = _cut(states[name, key], alive)
     divergence -= float(link.kl_divergence().array)
     link.whole = Whole(alive, arrays, states, divergence, p - link.sum_of_p())
 
@@ -74,7 +77,9 @@ def expand(link: VariationalDropout) -> None:
         param.cleargrad()
         for key, state in _state_of(param).items():
             if (name, key) not in whole.states:  # the optimizer's first step came after `compact`
-                whole.states[name, key] = numpy.zeros_like(whole.arrays[name])
+                whole.states[name, key] = get_array_module(param.array).zeros_like(
+                    whole.arrays[name]
+                )
             _state_of(param)[key] = _put_back(whole.states[name, key], state, whole.alive)
     link.whole = None
 
@@ -89,11 +94,14 @@ def _state_of(param: Any) -> dict[str, Any]:
 
 
 def _cut(array: Any, alive: Alive) -> Any:
-    return numpy.ascontiguousarray(as_array(array)[alive.outputs][:, alive.inputs])
+    array = as_array(array)
+    xp = get_array_module(array)
+    return xp.ascontiguousarray(array[xp.asarray(alive.outputs)][:, xp.asarray(alive.inputs)])
 
 
 def _put_back(whole: Any, part: Any, alive: Alive) -> Any:
     if part.shape == whole.shape:
         return part
-    whole[numpy.ix_(alive.outputs, alive.inputs)] = part
+    xp = get_array_module(whole)
+    whole[xp.asarray(alive.outputs)[:, None], xp.asarray(alive.inputs)] = part
     return whole

@@ -5,7 +5,6 @@ from typing import Any
 import chainer.functions as F
 import numpy
 from chainer import Link, Variable
-from chainer.backend import get_array_module
 
 from vdprune import kernels
 from vdprune.errors import ArgumentError
@@ -61,6 +60,8 @@ class InputScaling(Link):
             flat_x, flat_y = (array.reshape(len(x), self.mean.size) for array in (x, y))
             kernels.cpu.scale(flat_x, self.scale, self.mean.reshape(-1), flat_y)
             return y
-        y = get_array_module(x).multiply(x, numpy.float32(self.scale), dtype=numpy.float32)
+        if not isinstance(x, numpy.ndarray):
+            return kernels.cuda.scale(x, self.scale, self.mean)
+        y = numpy.multiply(x, numpy.float32(self.scale), dtype=numpy.float32)
         y -= self.mean
         return y

@@ -7,7 +7,6 @@ from typing import Any
 
 import chainer
 import chainer.functions as F
-import numpy
 from chainer import Parameter, Variable, as_array, initializers
 
 from vdprune import functions
@@ -147,8 +146,9 @@ class VariationalDropout:
         masked_W = self.W * self.kept().astype(self.W.dtype)
         if self.whole is None:
             return masked_W
-        whole_W = numpy.zeros_like(self.whole.arrays["W"])
-        whole_W[numpy.ix_(self.whole.alive.outputs, self.whole.alive.inputs)] = masked_W.array
+        xp, alive = self.device.xp, self.whole.alive  # type: ignore[attr-defined]
+        whole_W = xp.zeros_like(self.whole.arrays["W"])
+        whole_W[xp.asarray(alive.outputs)[:, None], xp.asarray(alive.inputs)] = masked_W.array
         return Variable(whole_W)
 
     def _keep_divergence(self, y_and_divergence: tuple[Variable, Variable]) -> Variable:

@@ -1,4 +1,4 @@
-"""Chainer's Adam, its update of a parameter in one pass on the CPU."""
+"""Chainer's Adam, its update of a parameter in one pass on the CPU, of all in one launch on a GPU."""
 
 import math
 from functools import partial
@@ -10,17 +10,37 @@ from chainer import Parameter
 from chainer.optimizers import adam
 
 from vdprune import kernels
+from vdprune.functions.choice import Fused, choose_fused
 from vdprune.threads import get_team
 
 _WORK = 20  # multiplications that take as long as the update of a weight
 
 
 class _Settings:
-    """What the kernel needs of the hyperparameters; computed once a step for all parameters."""
+    """What the kernel needs of the hyperparameters; computed once a step for all parameters.
+
+    On a GPU parameters wait here until all can be updated in one launch.
+    """
 
     def __init__(self) -> None:
         self._key: Any = None
         self._settings: tuple[float, ...] | None = None
+        self._waiting: dict[Any, list[Any]] = {}
+        self.is_collecting = False
+
+    def update_on_gpu(self, arrays: tuple[Any, ...], settings: tuple[float, ...]) -> None:
+        """Update a parameter, or let it wait for `update_waiting`."""
+        device = arrays[0].device
+        self._waiting.setdefault((device.id, arrays[0].dtype, settings), []).append(arrays)
+        if not self.is_collecting:
+            self.update_waiting()
+
+    def update_waiting(self) -> None:
+        """Update what waits."""
+        waiting, self._waiting = self._waiting, {}
+        for (_, _, settings), parameters in waiting.items():
+            with parameters[0][0].device:
+                kernels.cuda.adam(parameters, *settings)
 
     def at(self, hyperparam: Any, t: int) -> tuple[float, ...] | None:
         """Return beta1, beta2, epsilon and the step size of a step; None if it is not a plain one."""
@@ -57,20 +77,26 @@ class AdamRule(adam.AdamRule):
 
         Args:
             param: The parameter; what has hooks, a scaled loss, weight decay, AMSGrad or AdaBound, and
-                what is not on the CPU in float32 or float64, is left to Chainer's own rule.
+                what is not in float32 or float64, is left to Chainer's own rule.
         """
         data, gradient = param._data[0], param._grad
-        if self._is_watched(param) or not _are_plain(data, gradient):
+        fused = None if self._is_watched(param) else _choose(data, gradient)
+        if fused is None:
             super().update(param)
             return
-        if self._state is None:
+        if self._state is None or (
+            fused == "cuda" and isinstance(self._state["m"], numpy.ndarray)  # it was loaded
+        ):
             self._init_states(param)
         settings = self._settings.at(self.hyperparam, self.t + 1)
         arrays = data, gradient, self._state["m"], self._state["v"]
-        if settings is None or not _are_plain(*arrays):
+        if settings is None or _choose(*arrays) != fused:
             super().update(param)
             return
         self.t += 1
+        if fused == "cuda":
+            self._settings.update_on_gpu(arrays, settings)
+            return
         flat = [array.reshape(-1) for array in arrays]
         team = get_team()
         parts = team.split(data.size, _WORK * data.size)
@@ -91,11 +117,11 @@ class AdamRule(adam.AdamRule):
         )
 
 
-def _are_plain(*arrays: Any) -> bool:
-    dtype = getattr(arrays[0], "dtype", None)
-    return dtype in (numpy.float32, numpy.float64) and all(
-        type(a) is numpy.ndarray and a.dtype == dtype and a.flags.c_contiguous for a in arrays
-    )
+def _choose(*arrays: Any) -> Fused | None:
+    for array in arrays:
+        if array is None or not array.flags.c_contiguous:
+            return None
+    return choose_fused(*arrays)
 
 
 class Adam(chainer.optimizers.Adam):
@@ -109,7 +135,19 @@ class Adam(chainer.optimizers.Adam):
         """Make a parameter's update rule."""
         return AdamRule(self.hyperparam, self._settings)
 
+    def update(self, lossfun: Any = None, *args: Any, **kwds: Any) -> None:
+        """Update the parameters, as Chainer's method does."""
+        self._settings.is_collecting = True
+        try:
+            super().update(lossfun, *args, **kwds)
+        finally:
+            self._settings.is_collecting = False
+
     def reallocate_cleared_grads(self) -> None:
-        """Give parameters without a gradient zeros, as Chainer's method does, if there are such."""
+        """Give parameters without a gradient zeros, as Chainer's method does, if there are such.
+
+        Chainer calls it before hooks, too, so those see the parameters updated.
+        """
+        self._settings.update_waiting()
         if any(param._grad is None for param in self.target.params()):
             super().reallocate_cleared_grads()

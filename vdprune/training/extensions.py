@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy
 from chainer import Deserializer
+from chainer.backends import cuda
 from chainer.training import Extension, Trainer
 
 from vdprune.chain import VariationalDropoutChain
 from vdprune.checkpoint import History
+from vdprune.devices import is_gpu_error
 from vdprune.errors import VdpruneError
 from vdprune.functions.variational_layer import Alive
 from vdprune.training.recipe import Recipe
 from vdprune.training.schedules import kl_weight_at, learning_rate_at
+from vdprune.training.sums import Sums
 
 _REPORTED = ("loss", "class", "kl", "accuracy")  # what EpochLog takes the means of
 
@@ -65,6 +68,7 @@ class Compaction(Extension):
     def __init__(self, model: VariationalDropoutChain, every: int = 5) -> None:
         self.model = model
         self.every = every
+        self._is_lost = False
 
     def __call__(self, trainer: Trainer) -> None:
         """At the end of an epoch bring the network to its whole size, and drop what is dead."""
@@ -76,11 +80,14 @@ class Compaction(Extension):
 
     def on_error(self, trainer: Trainer, exc: Exception, tb: Any) -> None:
         """Bring the network to its whole size, before a snapshot is made of it."""
-        self.model.expand()
+        self._is_lost = is_gpu_error(exc)  # what is asked of a GPU that failed fails, too
+        if not self._is_lost:
+            self.model.expand()
 
     def finalize(self) -> None:
         """Leave the network whole."""
-        self.model.compact({})
+        if not self._is_lost:
+            self.model.compact({})
 
     def serialize(self, serializer: Any) -> None:
         """Save what is alive in each layer with the trainer, or bring it back."""
@@ -131,7 +138,7 @@ class EpochLog(Extension):
         self._forget_sums()
 
     def _forget_sums(self) -> None:
-        self._sums: dict[str, Any] = dict.fromkeys(_REPORTED, numpy.float64(0))
+        self._sums = Sums(_REPORTED)
         self._steps = 0
 
     def initialize(self, trainer: Trainer) -> None:
@@ -141,15 +148,15 @@ class EpochLog(Extension):
     def __call__(self, trainer: Trainer) -> None:
         """Take in a step's observation; at the end of an epoch make its row."""
         observation = trainer.observation
-        for name in _REPORTED:
-            self._sums[name] += observation[f"main/{name}"]
+        self._sums.add([observation[f"main/{name}"] for name in _REPORTED])
         self._steps += 1
         updater = trainer.updater
         if not updater.is_new_epoch:
             return
-        means = {name: float(value) / self._steps for name, value in self._sums.items()}
-        self._forget_sums()
         optimizer = updater.get_optimizer("main")
+        optimizer.target.check_losses()
+        means = {name: value / self._steps for name, value in self._sums.read().items()}
+        self._forget_sums()
         row = {
             "epoch": float(updater.epoch),
             "iteration": float(updater.iteration),
@@ -166,8 +173,7 @@ class EpochLog(Extension):
 
     def serialize(self, serializer: Any) -> None:
         """Save the sums of the epoch so far, or bring them back."""
-        for name, value in self._sums.items():
-            self._sums[name] = numpy.float64(serializer(f"sum_{name}", float(value)))
+        self._sums.serialize(serializer)
         self._steps = int(serializer("steps", self._steps))
 
 
@@ -197,6 +203,29 @@ class Checkpoints(Extension):
                 f"stopped in epoch {trainer.updater.epoch + 1} after {steps} "
                 f"step{'' if steps == 1 else 's'}"
             )
+
+
+class RandomOnGpu(Extension):
+    """Seeds CuPy's generator at the start of each epoch, from the state of NumPy's.
+
+    The variational layers draw from NumPy's state alone, on a GPU, too; this is for others, as
+    ``F.dropout``. CuPy's generator does not tell its state, so it gets one that a checkpoint knows: a
+    run that goes on from the end of an epoch draws what it would have drawn.
+    """
+
+    trigger = (1, "iteration")
+    priority = -100  # after the checkpoint
+
+    def __call__(self, trainer: Trainer) -> None:
+        """At the end of an epoch seed it for the next one."""
+        if trainer.updater.is_new_epoch:
+            self.initialize(trainer)
+
+    def initialize(self, trainer: Trainer) -> None:
+        """Seed it; NumPy's generator stays as it is."""
+        random = numpy.random.RandomState()
+        random.set_state(numpy.random.get_state())
+        cuda.cupy.random.seed(int(random.randint(2**32, dtype=numpy.uint64)))
 
 
 def on_each_step(callback: Callable[[int], Any]) -> Callable[[Trainer], None]:

@@ -15,6 +15,7 @@ from chainer.training.updaters import StandardUpdater
 from vdprune.archs import build_arch
 from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdprune.datasets import Dataset
+from vdprune.devices import gpu_errors
 from vdprune.errors import ArgumentError, NonFiniteLossError
 from vdprune.evaluation import evaluate
 from vdprune.finiteness import check_finite, check_parameters
@@ -25,6 +26,7 @@ from vdprune.training.extensions import (
     Checkpoints,
     Compaction,
     EpochLog,
+    RandomOnGpu,
     Schedules,
     on_each_step,
 )
@@ -180,6 +182,7 @@ class TrainingRun:
         Raises:
             TrainingInterruptedError: Asked to stop, the checkpoint was written.
             NonFiniteLossError: The loss went astray; the checkpoint is that of the epoch before.
+            DeviceError: The GPU ran out of memory or failed; likewise.
             FileWriteError: The checkpoint can't be written; the one before is untouched.
         """
         if self.is_finished:
@@ -188,18 +191,23 @@ class TrainingRun:
         trainer.extend(self._log)
         trainer.extend(Schedules(self.recipe), priority=200)
         trainer.extend(self._compaction)
+        if self.checkpoint.model.xp is not numpy:
+            trainer.extend(RandomOnGpu())
         trainer.extend(
             on_each_step(self._callbacks.on_step), name="on_step", trigger=(1, "iteration")
         )
         trainer.extend(Checkpoints(self._save, self._callbacks.should_stop))
         try:
             # What overflows ends in a loss that is not finite, which says more than NumPy does.
-            with numpy.errstate(over="ignore", invalid="ignore"):
+            quiet = numpy.errstate(over="ignore", invalid="ignore")
+            with quiet, gpu_errors(self._tell_what_is_kept):
                 trainer.run(show_loop_exception_msg=False)
         except NonFiniteLossError as error:
-            epochs = len(self.checkpoint.history)
-            kept = f"{self.out} is that of epoch {epochs}" if epochs else "no epoch was completed"
-            raise NonFiniteLossError(f"{error} ({kept})") from None
+            raise NonFiniteLossError(f"{error}{self._tell_what_is_kept()}") from None
+
+    def _tell_what_is_kept(self) -> str:
+        epochs = len(self.checkpoint.history)
+        return f" ({self.out} is that of epoch {epochs})" if epochs else " (no epoch was completed)"
 
     def _describe_network(self) -> dict[str, float]:
         model = self.checkpoint.model

@@ -1,0 +1,144 @@
+"""The whole command line with --gpu, on the stand-in for CuPy, as a user would type it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy
+import pytest
+
+from tests.conftest import STAND_IN, Run
+
+ON_STAND_IN = {"PYTHONPATH": str(STAND_IN)}
+RECIPE = (
+    *("--epochs", 3, "--batch-size", 50, "--seed", 3),
+    *("--theta-std", 0.1, "--kl-start", 1, "--kl-end", 2),
+)
+
+
+@pytest.fixture
+def run_on_gpu(run: Run) -> Any:
+    def run_on_gpu(*args: object, env: dict[str, str] | None = None, **kwargs: Any) -> Any:
+        return run(*args, env={**ON_STAND_IN, **(env or {})}, **kwargs)
+
+    return run_on_gpu
+
+
+def weights_of(path: Path) -> dict[str, numpy.ndarray]:
+    found = {}
+    with h5py.File(path) as file:
+        file["model"].visititems(
+            lambda name, item: found.update({name: item[()]} if hasattr(item, "dtype") else {})
+        )
+    return found
+
+
+def assert_done(*results: subprocess.CompletedProcess[str]) -> None:
+    for result in results:
+        assert result.returncode == 0, result.stderr
+
+
+def test_train_prune_eval_export(run_on_gpu: Any, run: Run, tiny_npz: Path, tmp_path: Path) -> None:
+    trained = run_on_gpu("train", "--dataset", tiny_npz, *RECIPE, "--gpu", 0)
+    pruned = run_on_gpu("prune", "--threshold", 3.0)
+    exported = run_on_gpu("export", "--format", "csr")
+    assert_done(trained, pruned, exported)
+    assert "3/3" in trained.stderr
+    assert "Warning" not in trained.stderr
+    found = []
+    for file in ("checkpoint.h5", "pruned.h5", "weights.h5"):
+        for gpu in ((), ("--gpu", 1)):
+            runner = run_on_gpu if gpu else run
+            result = runner("eval", file, "--dataset", tiny_npz, "--json", *gpu)
+            if file == "weights.h5" and gpu:
+                continue
+            assert_done(result)
+            found.append(json.loads(result.stdout))
+    assert len({row["error"] for row in found}) == 1
+    assert len({row["nonzero"] for row in found}) == 1
+
+
+def test_the_checkpoint_is_the_cpus(
+    run_on_gpu: Any, run: Run, tiny_npz: Path, tmp_path: Path
+) -> None:
+    assert_done(
+        run_on_gpu("train", "--dataset", tiny_npz, *RECIPE, "--gpu", 0, "--out", "gpu.h5"),
+        run("train", "--dataset", tiny_npz, *RECIPE, "--out", "cpu.h5"),
+    )
+    mine, theirs = weights_of(tmp_path / "gpu.h5"), weights_of(tmp_path / "cpu.h5")
+    assert mine.keys() == theirs.keys()
+    for name, array in theirs.items():
+        numpy.testing.assert_allclose(mine[name], array, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def test_an_interrupted_run_goes_on(run_on_gpu: Any, tiny_npz: Path, tmp_path: Path) -> None:
+    assert_done(
+        run_on_gpu("train", "--dataset", tiny_npz, *RECIPE, "--gpu", 0, "--out", "whole.h5")
+    )
+    command = [sys.executable, "-m", "vdprune", "train", "--dataset", str(tiny_npz)]
+    command += [*map(str, RECIPE), "--gpu", "0"]
+    environment = {**os.environ, **ON_STAND_IN, "OPENBLAS_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.lstrip().startswith("1/3"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130, rest
+    assert_done(run_on_gpu("train", "--resume", "--gpu", 0))
+    mine, theirs = weights_of(tmp_path / "checkpoint.h5"), weights_of(tmp_path / "whole.h5")
+    for name, array in theirs.items():
+        numpy.testing.assert_array_equal(mine[name], array, err_msg=name)
+
+
+def assert_one_line(result: subprocess.CompletedProcess[str], *parts: str) -> None:
+    assert result.returncode == 1
+    lines = [line for line in result.stderr.splitlines() if line.startswith("vdprune: ")]
+    assert len(lines) == 1
+    assert lines[0] == result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    for part in parts:
+        assert part in lines[0]
+
+
+def test_a_wrong_number(run_on_gpu: Any, tiny_npz: Path) -> None:
+    result = run_on_gpu("train", "--dataset", tiny_npz, "--gpu", 2)
+    assert_one_line(result, "there is no GPU 2: this machine has 2, counted from 0")
+
+
+def test_no_memory_for_the_network(run_on_gpu: Any, tiny_npz: Path, tmp_path: Path) -> None:
+    result = run_on_gpu(
+        "train", "--dataset", tiny_npz, "--gpu", 0, env={"STAND_IN_MEMORY": "100000"}
+    )
+    assert_one_line(result, "the GPU is out of memory", "take a smaller batch")
+    assert not list(tmp_path.glob("*.h5"))
+
+
+def test_no_memory_for_evaluation(run_on_gpu: Any, trained: Path, tiny_npz: Path) -> None:
+    result = run_on_gpu(
+        "eval", "checkpoint.h5", "--gpu", 0, cwd=trained, env={"STAND_IN_MEMORY": "250000"}
+    )
+    assert_one_line(result, "the GPU is out of memory")
+
+
+def test_a_gpu_that_vanishes_leaves_the_last_checkpoint(
+    run_on_gpu: Any, tiny_npz: Path, tmp_path: Path
+) -> None:
+    recipe = ("--epochs", 30, "--batch-size", 50, "--kl-start", 0, "--kl-end", 1)
+    command = ("train", "--dataset", tiny_npz, *recipe, "--gpu", 0)
+    result = run_on_gpu(*command, env={"STAND_IN_VANISH_AFTER": "1500"})
+    assert_one_line(
+        result, "the GPU failed (cudaErrorLaunchFailure", "checkpoint.h5 is that of epoch"
+    )
+    epoch = int(result.stderr.split("is that of epoch ")[1].split(")")[0])
+    with h5py.File(tmp_path / "checkpoint.h5") as file:
+        assert len(file["history/loss"]) == epoch > 0
+    assert_done(run_on_gpu("eval", "checkpoint.h5", "--dataset", tiny_npz))

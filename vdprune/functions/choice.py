@@ -1,0 +1,35 @@
+"""The one place where fused functions are chosen: for the CPU, for a GPU, or none."""
+
+from typing import Any, Literal
+
+import chainer
+import numpy
+from chainer.backends import cuda
+
+Fused = Literal["cpu", "cuda"]
+
+
+def choose_fused(*arrays: Any) -> Fused | None:
+    """Find out which kernels arrays can go through.
+
+    Args:
+        *arrays: Floating point inputs of one function.
+
+    Returns:
+        ``"cpu"`` for NumPy arrays, ``"cuda"`` for CuPy arrays, if all have one dtype, float32 or
+        float64; None for others, which go through Chainer's own functions.
+    """
+    dtype = arrays[0].dtype
+    if dtype.char not in "fd" or not dtype.isnative:
+        return None
+    on_gpu = isinstance(arrays[0], cuda.ndarray)
+    kind = cuda.ndarray if on_gpu else numpy.ndarray
+    for array in arrays:
+        if array.dtype != dtype or not isinstance(array, kind):
+            return None
+    return "cuda" if on_gpu else "cpu"
+
+
+def has_cudnn() -> bool:
+    """Tell whether convolutions on a GPU are cuDNN's, which CuPy 13 may have and CuPy 14 has not."""
+    return bool(chainer.should_use_cudnn(">=auto"))
