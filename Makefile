@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FILES := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test bench profile pythons lint format clean
+.PHONY: help demo test bench bench-gpu profile pythons lint format clean
 
 help:
 	@echo "make demo      install into .venv, then train, prune, evaluate and export a network"
 	@echo "make test      install with the test tools, then run the whole suite"
 	@echo "make bench     time training steps here and in other implementations, which it installs first"
+	@echo "make bench-gpu count what a training step asks of a GPU, and time it where there is one"
 	@echo "make profile   show where the milliseconds of a training step go"
 	@echo "make pythons   run the suite on each Python from 3.10 to 3.13 that is installed"
 	@echo "make lint      check format, lint and types"
@@ -30,6 +31,9 @@ test: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
+
+bench-gpu: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.gpu
 
 profile: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.profile

@@ -12,6 +12,7 @@ import vdprune  # before chainer: it makes Chainer work on today's Python and Nu
 import chainer
 import chainer.functions as F
 import numpy
+from chainer.backend import Device
 from chainer.iterators import SerialIterator
 from chainer.training.updaters import StandardUpdater
 
@@ -45,7 +46,13 @@ class ConvolutionStack(vdprune.VariationalDropoutChain):
         return self.body(x)
 
 
-def train(network: Network, steps: int, threads: int, on_step: Callable[[int], object]) -> None:
+def train(
+    network: Network,
+    steps: int,
+    threads: int,
+    on_step: Callable[[int], object],
+    gpu: int | None = None,
+) -> None:
     """Take the first steps of a training run.
 
     Args:
@@ -53,11 +60,12 @@ def train(network: Network, steps: int, threads: int, on_step: Callable[[int], o
         steps: How many steps to take.
         threads: Threads to use.
         on_step: Called after each step with the number of steps done.
+        gpu: Number of the GPU; None for the CPU.
     """
     run = _train_arch if network.name in ARCHS else _train_own
     with limited_threads(threads), tempfile.TemporaryDirectory() as folder:
         load_kernels(lambda: None)
-        run(network, steps, Path(folder), on_step)
+        run(network, steps, Path(folder), on_step, get_device(gpu))
 
 
 def describe_settings(network: Network) -> str:
@@ -78,26 +86,28 @@ def describe_settings(network: Network) -> str:
 
 
 def _train_arch(
-    network: Network, steps: int, folder: Path, on_step: Callable[[int], object]
+    network: Network, steps: int, folder: Path, on_step: Callable[[int], object], device: Device
 ) -> None:
     data = load_dataset("mnist")
     checkpoint = start_checkpoint(RECIPES["paper"], network.name, data)
     callbacks = Callbacks(on_step=on_step, should_stop=lambda: run.iteration >= steps)
-    run = TrainingRun(checkpoint, data, folder / "checkpoint.h5", get_device(None), callbacks)
+    run = TrainingRun(checkpoint, data, folder / "checkpoint.h5", device, callbacks)
     with suppress(TrainingInterruptedError):
         run.run()
 
 
 def _train_own(
-    network: Network, steps: int, folder: Path, on_step: Callable[[int], object]
+    network: Network, steps: int, folder: Path, on_step: Callable[[int], object], device: Device
 ) -> None:
     x, t = load_images(network)
     numpy.random.seed(0)
     model = ConvolutionStack(network.layers, len(x))
+    model.to_device(device)
     updater = StandardUpdater(
         SerialIterator(range(len(x)), BATCH),
         vdprune.Adam().setup(model),
         converter=vdprune.ArrayBatches(x, t),
+        device=device,
         loss_func=model.calc_loss,
     )
     trainer = chainer.training.Trainer(updater, (steps, "iteration"), out=str(folder))

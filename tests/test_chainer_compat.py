@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import chainer
@@ -11,6 +12,7 @@ import chainer.functions as F
 import numpy
 import pytest
 from chainer import serializers, training
+from chainer.backends import cuda
 from chainer.training import extensions
 
 from vdprune import chainer_compat
@@ -60,6 +62,7 @@ def test_chainer_first_then_vdprune_works_even_where_the_first_import_failed() -
     """An import of Chainer that failed leaves parts of it behind; they must not be mixed in."""
     result = run_python(
         "import sys, types\n"
+        "sys.modules['cupy'] = None\n"  # of which Chainer alone warns
         "sys.modules['numpy.distutils'] = None\n"  # make it fail on any NumPy
         "try:\n"
         "    import chainer\n"
@@ -79,6 +82,7 @@ def test_chainer_imported_before_vdprune_is_mended_too() -> None:
     """Where Chainer imports by itself (old NumPy and setuptools), its modules are mended late."""
     result = run_python(
         "import sys, types\n"
+        "sys.modules['cupy'] = None\n"  # of which Chainer alone warns
         "stand_in = types.ModuleType('chainer._environment_check')\n"
         "stand_in.check = lambda: None\n"
         "sys.modules['chainer._environment_check'] = stand_in\n"
@@ -204,3 +208,37 @@ def test_gradient_check_imports_without_pkg_resources() -> None:
 def test_mended_modules_exist(name: str) -> None:
     """A name here that Chainer doesn't have would mend nothing."""
     assert __import__(name, fromlist=["_"]).__name__ == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\nnccl library could not be loaded.\n\nReason: ImportError (libnccl.so.2: cannot open)\n",
+        "\ncudnn library could not be loaded.\n\nReason: ImportError (libcudnn.so.8)\n",
+        f"\n{'-' * 80}\n\n"
+        "  CuPy may not function correctly because multiple CuPy packages are installed\n",
+    ],
+)
+def test_what_cupy_advises_while_chainer_imports_it_is_held_back(text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for module in (
+            "chainer.backends.cuda",
+            "chainer.training.updaters.multiprocess_parallel_updater",
+        ):
+            while_importing, _ = chainer_compat.MENDS[module]
+            with while_importing():
+                warnings.warn(text, stacklevel=1)
+                with pytest.raises(UserWarning, match="anything else"):
+                    warnings.warn("anything else: nccl library could not be loaded", stacklevel=1)
+        with pytest.raises(UserWarning):
+            warnings.warn(text, stacklevel=1)
+
+
+def test_chainer_does_not_say_that_cupy_has_no_cudnn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "available", True)
+    monkeypatch.setattr(cuda, "cudnn_enabled", False)
+    monkeypatch.setattr(cuda, "_cudnn_disabled_by_user", False, raising=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cuda.check_cuda_available()

@@ -168,7 +168,7 @@ def test_a_users_own_updater(gpu: Any) -> None:
     for device in (CPU, gpu):
         numpy.random.seed(0)
         model = Net()
-        updater = make_updater(model, device)
+        updater = make_updater(model, device.name)
         for _ in range(7):
             updater.update()
         model.to_device(CPU)

@@ -78,8 +78,8 @@ class CudaVariationalDropoutConvolution2D(CudaVariationalLayer):
                     if wants_x:  # the columns are done with
                         cuda.cupy.dot(self.factors[k, group].T, parts[k, group], columns[k, group])
             if g_x is not None:
-                g_x[block] = kernels.cuda.fold(
-                    self.x[block], columns, self.input_places, *self._sizes()
+                kernels.cuda.fold(
+                    self.x[block], columns, self.input_places, *self._sizes(), g_x[block]
                 )
         g_mean, g_variance = g_factors.reshape(2, *self.W.shape)
         return g_x, g_mean, g_variance, g.sum(axis=(0, 2, 3)) if self.has_bias else None

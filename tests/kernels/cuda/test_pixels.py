@@ -42,8 +42,9 @@ def test_fold(gpu: Any, geometry: Any) -> None:
     size, channels = out_size(x, geometry), [1, 2, 3]
     products = numpy.random.randn(2, 3, *KSIZE, 2, *size)
     send = gpu.xp.asarray
-    g_x = kernels.cuda.fold(
-        send(x), send(products), send(places_of(channels, 4)), KSIZE, geometry, size
+    g_x = gpu.xp.empty_like(send(x))
+    kernels.cuda.fold(
+        send(x), send(products), send(places_of(channels, 4)), KSIZE, geometry, size, g_x
     )
     (sy, sx), (ph, pw), (dy, dx) = geometry
     by_x, by_square = (

@@ -67,8 +67,14 @@ def unfold(x: Any, inputs: Any, ksize: _Pair, geometry: _Geometry, out_size: _Pa
 
 
 def fold(
-    x: Any, products: Any, places: Any, ksize: _Pair, geometry: _Geometry, out_size: _Pair
-) -> Any:
+    x: Any,
+    products: Any,
+    places: Any,
+    ksize: _Pair,
+    geometry: _Geometry,
+    out_size: _Pair,
+    g_x: Any,
+) -> None:
     """Carry gradients back through `unfold` and put them together.
 
     Args:
@@ -78,11 +84,8 @@ def fold(
         ksize: Height and width of the filters.
         geometry: Stride, padding and dilation, pairs.
         out_size: Height and width of the outputs.
-
-    Returns:
-        The gradient of the images, shaped like x.
+        g_x: Result: the gradient of the images, shaped like x.
     """
-    g_x = cuda.cupy.empty(x.shape, x.dtype)
     cuda.elementwise(
         "raw T x, raw T products, raw int32 places, int64 half, int64 kh, int64 kw, int64 n, int64 oh, "
         f"int64 ow, int64 all_inputs, int64 h, int64 w, {_SIZES}",
@@ -120,7 +123,6 @@ def fold(
         g_x,
         size=x.size,
     )
-    return g_x
 
 
 def sample_pixels(

@@ -1,0 +1,5 @@
+"""Where Chainer looks for the warning."""
+
+
+class PerformanceWarning(RuntimeWarning):
+    """Something works, but slowly."""

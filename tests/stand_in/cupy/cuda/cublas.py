@@ -1,0 +1,1 @@
+"""Chainer imports this to see whether cuBLAS is there."""

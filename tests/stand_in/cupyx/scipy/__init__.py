@@ -1,0 +1,1 @@
+"""SciPy on the GPU: nothing is needed of it but that it can be imported."""
