@@ -17,9 +17,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 STAND_IN = Path(__file__).parent / "stand_in"  # for CuPy, on the CPU
 
 
+def wants_real_gpu(config: pytest.Config) -> bool:
+    """Whether tests are for a real GPU: `pytest -m gpu`."""
+    return config.option.markexpr.strip() == "gpu"
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Put the stand-in in CuPy's place before Chainer is imported; `pytest -m gpu` is for a real GPU."""
-    if config.option.markexpr.strip() == "gpu":
+    """Put the stand-in in CuPy's place before Chainer is imported, unless there is to be a GPU."""
+    if wants_real_gpu(config):
         return
     sys.path.insert(0, str(STAND_IN))
     for name in list(sys.modules):  # pytest may have loaded CuPy for a plugin

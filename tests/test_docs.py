@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from benchmarks.gpu import render as render_gpu
 from benchmarks.report import render
 from vdprune.cli.main import cli
 
@@ -73,6 +74,12 @@ def test_times_in_the_readme_are_those_that_the_benchmark_wrote() -> None:
     (recipe,) = results["recipe"]
     times = f"{recipe['seconds']:.0f} seconds, {recipe['vdprune_over_it']:.2f} times"
     assert times in " ".join(README.split())
+
+
+def test_counts_of_gpu_steps_in_the_readme_are_those_that_the_benchmark_wrote() -> None:
+    rows = json.loads((RESULTS / "gpu-counts.json").read_text(encoding="utf-8"))["networks"]
+    assert render_gpu(rows) in README
+    assert "launches | waits" in render_gpu(rows)
 
 
 def test_picture_shows_the_results() -> None:

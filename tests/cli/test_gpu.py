@@ -1,4 +1,4 @@
-"""The whole command line with --gpu, on the stand-in for CuPy, as a user would type it."""
+"""The whole command line with --gpu, as a user would type it."""
 
 import json
 import os
@@ -12,9 +12,10 @@ import h5py
 import numpy
 import pytest
 
-from tests.conftest import STAND_IN, Run
+from tests.conftest import STAND_IN, Run, wants_real_gpu
 
-ON_STAND_IN = {"PYTHONPATH": str(STAND_IN)}
+pytestmark = pytest.mark.gpu
+
 RECIPE = (
     *("--epochs", 3, "--batch-size", 50, "--seed", 3),
     *("--theta-std", 0.1, "--kl-start", 1, "--kl-end", 2),
@@ -22,10 +23,24 @@ RECIPE = (
 
 
 @pytest.fixture
-def run_on_gpu(run: Run) -> Any:
-    def run_on_gpu(*args: object, env: dict[str, str] | None = None, **kwargs: Any) -> Any:
-        return run(*args, env={**ON_STAND_IN, **(env or {})}, **kwargs)
+def environment(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What puts the stand-in in CuPy's place where there is to be no GPU."""
+    return {} if wants_real_gpu(request.config) else {"PYTHONPATH": str(STAND_IN)}
 
+
+@pytest.fixture
+def run_on_gpu(run: Run, environment: dict[str, str]) -> Any:
+    def run_on_gpu(*args: object, env: dict[str, str] | None = None, **kwargs: Any) -> Any:
+        return run(*args, env={**environment, **(env or {})}, **kwargs)
+
+    return run_on_gpu
+
+
+@pytest.fixture
+def ill_gpu(run_on_gpu: Any, environment: dict[str, str]) -> Any:
+    """`run_on_gpu` for what only the stand-in can be told to do."""
+    if not environment:
+        pytest.skip("a real GPU does not fail when it is asked to")
     return run_on_gpu
 
 
@@ -52,7 +67,7 @@ def test_train_prune_eval_export(run_on_gpu: Any, run: Run, tiny_npz: Path, tmp_
     assert "Warning" not in trained.stderr
     found = []
     for file in ("checkpoint.h5", "pruned.h5", "weights.h5"):
-        for gpu in ((), ("--gpu", 1)):
+        for gpu in ((), ("--gpu", 0)):
             runner = run_on_gpu if gpu else run
             result = runner("eval", file, "--dataset", tiny_npz, "--json", *gpu)
             if file == "weights.h5" and gpu:
@@ -76,15 +91,16 @@ def test_the_checkpoint_is_the_cpus(
         numpy.testing.assert_allclose(mine[name], array, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
-def test_an_interrupted_run_goes_on(run_on_gpu: Any, tiny_npz: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on(
+    run_on_gpu: Any, environment: dict[str, str], tiny_npz: Path, tmp_path: Path
+) -> None:
     assert_done(
         run_on_gpu("train", "--dataset", tiny_npz, *RECIPE, "--gpu", 0, "--out", "whole.h5")
     )
     command = [sys.executable, "-m", "vdprune", "train", "--dataset", str(tiny_npz)]
     command += [*map(str, RECIPE), "--gpu", "0"]
-    environment = {**os.environ, **ON_STAND_IN, "OPENBLAS_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        command, cwd=tmp_path, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -109,36 +125,34 @@ def assert_one_line(result: subprocess.CompletedProcess[str], *parts: str) -> No
         assert part in lines[0]
 
 
-def test_a_wrong_number(run_on_gpu: Any, tiny_npz: Path) -> None:
-    result = run_on_gpu("train", "--dataset", tiny_npz, "--gpu", 2)
+def test_a_wrong_number(ill_gpu: Any, tiny_npz: Path) -> None:
+    result = ill_gpu("train", "--dataset", tiny_npz, "--gpu", 2)
     assert_one_line(result, "there is no GPU 2: this machine has 2, counted from 0")
 
 
-def test_no_memory_for_the_network(run_on_gpu: Any, tiny_npz: Path, tmp_path: Path) -> None:
-    result = run_on_gpu(
-        "train", "--dataset", tiny_npz, "--gpu", 0, env={"STAND_IN_MEMORY": "100000"}
-    )
+def test_no_memory_for_the_network(ill_gpu: Any, tiny_npz: Path, tmp_path: Path) -> None:
+    result = ill_gpu("train", "--dataset", tiny_npz, "--gpu", 0, env={"STAND_IN_MEMORY": "100000"})
     assert_one_line(result, "the GPU is out of memory", "take a smaller batch")
     assert not list(tmp_path.glob("*.h5"))
 
 
-def test_no_memory_for_evaluation(run_on_gpu: Any, trained: Path, tiny_npz: Path) -> None:
-    result = run_on_gpu(
+def test_no_memory_for_evaluation(ill_gpu: Any, trained: Path) -> None:
+    result = ill_gpu(
         "eval", "checkpoint.h5", "--gpu", 0, cwd=trained, env={"STAND_IN_MEMORY": "250000"}
     )
     assert_one_line(result, "the GPU is out of memory")
 
 
 def test_a_gpu_that_vanishes_leaves_the_last_checkpoint(
-    run_on_gpu: Any, tiny_npz: Path, tmp_path: Path
+    ill_gpu: Any, tiny_npz: Path, tmp_path: Path
 ) -> None:
     recipe = ("--epochs", 30, "--batch-size", 50, "--kl-start", 0, "--kl-end", 1)
     command = ("train", "--dataset", tiny_npz, *recipe, "--gpu", 0)
-    result = run_on_gpu(*command, env={"STAND_IN_VANISH_AFTER": "1500"})
+    result = ill_gpu(*command, env={"STAND_IN_VANISH_AFTER": "1500"})
     assert_one_line(
         result, "the GPU failed (cudaErrorLaunchFailure", "checkpoint.h5 is that of epoch"
     )
     epoch = int(result.stderr.split("is that of epoch ")[1].split(")")[0])
     with h5py.File(tmp_path / "checkpoint.h5") as file:
         assert len(file["history/loss"]) == epoch > 0
-    assert_done(run_on_gpu("eval", "checkpoint.h5", "--dataset", tiny_npz))
+    assert_done(ill_gpu("eval", "checkpoint.h5", "--dataset", tiny_npz))

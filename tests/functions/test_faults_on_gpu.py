@@ -37,11 +37,11 @@ ELEMENTWISE = {
     "a wrong sign": ("through_variance - (T)2", "through_variance + (T)2", linear),
     "a term left out": ("value + bias", "value", linear),
     "a wrong factor": ("value = products[at] + (T)2", "value = products[at] + (T)1", linear),
-    "a wrong index": ("columns[column * batch + row] = value;", "columns[i] = value;", linear),
-    "what nobody writes": ("rows[batch * width + i] = value * value;", "", linear),
+    "a wrong index": ("columns[column * batch + row] = value;", "columns[at] = value;", linear),
+    "what nobody writes": ("rows[batch * width + at] = value * value;", "", linear),
     "an image's edge": ("from_y / sy >= oh", "from_y / sy >= oh - 1", convolution),
-    "a half too early": ("columns[half + i]", "columns[half + i - 1]", convolution),
-    "beyond the end": ("parts[half + i]", "parts[half + i + 1]", convolution),
+    "a half too early": ("columns[half + index]", "columns[half + index - 1]", convolution),
+    "beyond the end": ("parts[half + index]", "parts[half + index + 1]", convolution),
 }
 
 

@@ -10,6 +10,7 @@ import numpy
 import pytest
 from chainer import Variable
 
+from vdprune import kernels
 from vdprune.errors import ArgumentError
 from vdprune.functions import (
     cross_entropy,
@@ -177,6 +178,21 @@ def test_gradient_of_one_of_the_two_results(gpu: Any, output: int) -> None:
         gradients = [variable.grad for variable in variables[1:]]
         found.append([chainer.get_device("@numpy").send(gradient) for gradient in gradients])
     numpy.testing.assert_allclose(found[1], found[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("most", [10, 16], ids=["inputs", "outputs"])
+def test_arrays_too_large_for_32_bits_go_another_way(
+    gpu: Any, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("choice", "variational_dropout_linear"):
+        monkeypatch.setattr(sys.modules[f"vdprune.functions.{name}"], "MOST_ON_GPU", most)
+    monkeypatch.setattr(kernels.cuda, "sample", None)
+    arrays = [numpy.random.randn(4, 3), *make_weights((5, 3))]
+
+    def function(x: Any, W: Any, log_sigma2: Any, noise: Any) -> Any:
+        return variational_dropout_linear(x, W, log_sigma2, noise=noise)
+
+    assert_same_on_both(function, arrays, numpy.random.randn(4, 5), gpu, 1e-6)
 
 
 def test_no_second_derivatives(gpu: Any) -> None:

@@ -8,6 +8,10 @@ from chainer.backends import cuda
 
 Fused = Literal["cpu", "cuda"]
 
+MOST_ON_GPU = (
+    2**30
+)  # numbers in an array: kernels for GPUs count with 32 bits, some in pairs of arrays
+
 
 def choose_fused(*arrays: Any) -> Fused | None:
     """Find out which kernels arrays can go through.
@@ -17,7 +21,8 @@ def choose_fused(*arrays: Any) -> Fused | None:
 
     Returns:
         ``"cpu"`` for NumPy arrays, ``"cuda"`` for CuPy arrays, if all have one dtype, float32 or
-        float64; None for others, which go through Chainer's own functions.
+        float64, and none has more than `MOST_ON_GPU` numbers on a GPU; None for others, which go
+        through Chainer's own functions.
     """
     dtype = arrays[0].dtype
     if dtype.char not in "fd" or not dtype.isnative:
@@ -26,6 +31,8 @@ def choose_fused(*arrays: Any) -> Fused | None:
     kind = cuda.ndarray if on_gpu else numpy.ndarray
     for array in arrays:
         if array.dtype != dtype or not isinstance(array, kind):
+            return None
+        if on_gpu and array.size > MOST_ON_GPU:
             return None
     return "cuda" if on_gpu else "cpu"
 

@@ -9,7 +9,7 @@ import numpy
 from chainer import Variable, as_variable
 
 from vdprune import kernels
-from vdprune.functions.choice import Fused, choose_fused
+from vdprune.functions.choice import MOST_ON_GPU, Fused, choose_fused
 from vdprune.functions.cuda_variational_dropout_linear import CudaVariationalDropoutLinear
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
@@ -189,4 +189,5 @@ def _choose(x: Any, W: Any, log_sigma2: Any, b: Any = None, *, alive: Alive | No
     arrays = (x, W, log_sigma2) if b is None else (x, W, log_sigma2, b)
     outputs, inputs = W.shape if alive is None else alive.shape
     fits = x.shape[1:] == (inputs,) and (b is None or b.shape == (outputs,))
-    return choose_fused(*arrays) if fits else None
+    fused = choose_fused(*arrays) if fits else None
+    return None if fused == "cuda" and len(x) * outputs > MOST_ON_GPU else fused

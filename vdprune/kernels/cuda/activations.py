@@ -45,13 +45,13 @@ def lay_out(x: Any, inputs: Any) -> tuple[Any, Any]:
     rows = cuda.cupy.empty((2, *shape), x.dtype)
     columns = cuda.cupy.empty((2, *shape[::-1]), x.dtype)
     cuda.elementwise(
-        "raw T x, raw int32 inputs, int64 all_inputs, int64 batch, int64 width",
+        "raw T x, raw int32 inputs, int32 all_inputs, int32 batch, int32 width",
         "raw T rows, raw T columns",
         """
-        ptrdiff_t row = i / width, column = i % width;
+        int at = i, row = at / width, column = at % width;
         T value = x[row * all_inputs + inputs[column]];
-        rows[i] = value;
-        rows[batch * width + i] = value * value;
+        rows[at] = value;
+        rows[batch * width + at] = value * value;
         columns[column * batch + row] = value;
         columns[batch * width + column * batch + row] = value * value;
         """,
@@ -79,20 +79,20 @@ def sample(products: Any, places: Any, b: Any, given: Any, key: tuple[int, int])
     quarter = (batch + 3) // 4
     cuda.elementwise(
         "raw int32 places, raw T b, bool has_b, raw T given, bool is_given, uint32 key0, uint32 key1, "
-        "int64 batch, int64 width, int64 quarter, int64 outputs",
+        "int32 batch, int32 width, int32 quarter, int32 outputs",
         "raw T products, raw T y",
         """
-        ptrdiff_t first = i / width, column = i % width;
-        ptrdiff_t place = places[column];
+        int index = i, first = index / width, column = index % width;
+        int place = places[column];
         T bias = has_b ? b[column] : (T)0;
         float normals[4] = {0, 0, 0, 0};
         if (place >= 0 && !is_given) four_normals(column, first, key0, key1, normals);
         for (int k = 0; k < 4; k++) {
-            ptrdiff_t row = first + k * quarter;
+            int row = first + k * quarter;
             if (row >= batch) break;
             T value = 0;
             if (place >= 0) {
-                ptrdiff_t at = place * batch + row;
+                int at = place * batch + row;
                 T noise = is_given ? given[row * width + column] : (T)normals[k];
                 T& slope = products[outputs * batch + at];
                 value = add_noise(products[at], slope, noise, slope);
@@ -211,13 +211,13 @@ def combine(x: Any, products: Any, places: Any) -> Any:
     """
     g_x = cuda.cupy.empty(x.shape, x.dtype)
     cuda.elementwise(
-        "raw T x, raw T products, raw int32 places, int64 batch, int64 width, int64 inputs",
+        "raw T x, raw T products, raw int32 places, int32 batch, int32 width, int32 inputs",
         "raw T g_x",
         """
-        ptrdiff_t place = places[i % width], at = i / width * inputs + place;
+        int index = i, place = places[index % width], at = index / width * inputs + place;
         T value = 0;
-        if (place >= 0) value = products[at] + (T)2 * x[i] * products[batch * inputs + at];
-        g_x[i] = value;
+        if (place >= 0) value = products[at] + (T)2 * x[index] * products[batch * inputs + at];
+        g_x[index] = value;
         """,
         "vdprune_combine",
     )(x, products, places, *x.shape, products.shape[2], g_x, size=x.size)
