@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 
 import numpy
@@ -12,6 +13,14 @@ from threadpoolctl import threadpool_info
 from vdprune import threads
 from vdprune.errors import ArgumentError
 from vdprune.threads import Team, get_team, limited_threads
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """A shell lets what it runs in the background ignore Ctrl-C; Python then has no handler for it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def blas_threads() -> set[int]:
