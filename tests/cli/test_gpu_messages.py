@@ -116,6 +116,17 @@ def test_no_cupy(prepare: Prepare, message: Message) -> None:
     assert message() == f"{START}CuPy is not installed; {INSTALL}"
 
 
+@pytest.mark.parametrize(
+    "command", [("train", "--dataset", "nothing"), ("eval", "nothing.h5")], ids=["train", "eval"]
+)
+def test_it_is_complained_of_first(
+    prepare: Prepare, command: tuple[str, ...], tmp_path: Path
+) -> None:
+    prepare(WITHOUT_CUPY)
+    result = run_vdprune(*command, "--gpu", 0, cwd=tmp_path)
+    assert result.stderr == f"{START}CuPy is not installed; {INSTALL}"
+
+
 @with_cupy
 def test_no_cublas(prepare: Prepare, message: Message) -> None:
     prepare(WITHOUT_CUBLAS)

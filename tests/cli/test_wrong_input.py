@@ -1,6 +1,5 @@
 """Wrong input: one line says what is wrong, and no file that was there is changed."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -205,14 +204,6 @@ def test_data_that_has_changed_is_not_blamed_on_the_checkpoint(folder: Path) -> 
     assert "200" in line
     assert "300" in line
     assert _contents(folder) == before
-
-
-@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
-@pytest.mark.parametrize(
-    "arguments", ["train --dataset nothing --out new.h5", "eval nothing.h5"], ids=["train", "eval"]
-)
-def test_gpu_without_cupy_is_complained_of_first(folder: Path, arguments: str) -> None:
-    _check_one_error(folder, f"{arguments} --gpu 0", "pip install cupy-cuda")
 
 
 @pytest.mark.parametrize(
