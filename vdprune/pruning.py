@@ -49,8 +49,7 @@ def threshold_for_sparsity(model: VariationalDropoutChain, target: float) -> flo
     """
     if not 0 <= target < 1:
         raise ArgumentError(f"the target sparsity is {target}: it must be at least 0 and below 1")
-    model.expand()
-    log_alpha = numpy.sort(numpy.concatenate(_log_alphas(model)))
+    log_alpha = sorted_log_alpha(model)
     keep = math.floor(log_alpha.size * (1 - target) + 1e-9)
     if keep == log_alpha.size:
         return float(log_alpha[-1])
@@ -58,8 +57,18 @@ def threshold_for_sparsity(model: VariationalDropoutChain, target: float) -> flo
     return float(numpy.nextafter(log_alpha[keep], numpy.float32(-numpy.inf)))
 
 
-def _log_alphas(model: VariationalDropoutChain) -> list[Any]:
+def sorted_log_alpha(model: VariationalDropoutChain) -> Any:
+    """Sort the log alpha of a network's weights.
+
+    Args:
+        model: The network.
+
+    Returns:
+        NumPy array of one axis, ascending; empty without variational layers.
+    """
+    model.expand()
     cpu = get_device("@numpy")
-    return [
+    found = [
         cpu.send(as_array(link.log_alpha())).ravel() for _, link in model.named_variational_links()
     ]
+    return numpy.sort(numpy.concatenate(found)) if found else numpy.empty(0, numpy.float32)

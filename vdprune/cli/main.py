@@ -10,6 +10,7 @@ import click
 from vdprune.cli.eval import eval_command
 from vdprune.cli.export import export_command
 from vdprune.cli.prune import prune_command
+from vdprune.cli.sweep import sweep_command
 from vdprune.cli.train import train_command
 from vdprune.errors import VdpruneError
 from vdprune.version import __version__
@@ -39,6 +40,7 @@ def cli() -> None:
 
 
 cli.add_command(train_command)
+cli.add_command(sweep_command)
 cli.add_command(prune_command)
 cli.add_command(eval_command)
 cli.add_command(export_command)
