@@ -45,7 +45,8 @@ FLOORS = [
     {"archs", "datasets"},
     {"checkpoint", "evaluation"},
     {"pruning"},
-    {"training", "export"},
+    {"sweep"},
+    {"training", "export", "plotting"},
     {"cli", "__main__"},
 ]
 
