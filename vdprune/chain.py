@@ -83,6 +83,10 @@ class VariationalDropoutChain(Chain):
             NonFiniteLossError: In training, the loss is infinite or not a number. On a GPU this is
                 found out once in ``statistics_interval`` steps, or by `check_losses`.
         """
+        with chainer.using_device(self.device):
+            return self._calc_loss(x, t)
+
+    def _calc_loss(self, x: Any, t: Any) -> Variable:
         is_training = chainer.config.train
         named_links = self.named_variational_links()
         links = [link for _, link in named_links]
@@ -122,7 +126,8 @@ class VariationalDropoutChain(Chain):
         Raises:
             NonFiniteLossError: On a GPU, where `calc_loss` does not wait for it, one was not.
         """
-        self._losses_on_gpu.check(self)
+        with chainer.using_device(self.device):
+            self._losses_on_gpu.check(self)
 
     def sparsity(self) -> NetworkSparsity:
         """Count the weights of the variational layers that survive their thresholds.
@@ -132,9 +137,11 @@ class VariationalDropoutChain(Chain):
         Returns:
             The counts per layer and in all.
         """
-        return measure_sparsity(
-            (name, as_array(link.masked_W())) for name, link in conversion.named_masked_links(self)
-        )
+        with chainer.using_device(self.device):
+            return measure_sparsity(
+                (name, as_array(link.masked_W()))
+                for name, link in conversion.named_masked_links(self)
+            )
 
     def named_variational_links(self) -> list[tuple[str, Any]]:
         """List the variational layers.
@@ -153,11 +160,13 @@ class VariationalDropoutChain(Chain):
         self.expand()
         links = self.named_variational_links()
         owners = Counter(id(param) for _, link in links for param in (link.W, link.log_sigma2))
-        found = {
-            name: find_alive(link)
-            for name, link in links
-            if owners[id(link.W)] == owners[id(link.log_sigma2)] == 1  # not tied to another layer's
-        }
+        with chainer.using_device(self.device):
+            found = {
+                name: find_alive(link)
+                for name, link in links
+                # not tied to another layer's
+                if owners[id(link.W)] == owners[id(link.log_sigma2)] == 1
+            }
         return {name: alive for name, alive in found.items() if alive is not None}
 
     def compact(self, compaction: dict[str, Alive]) -> None:
@@ -174,8 +183,14 @@ class VariationalDropoutChain(Chain):
 
     def expand(self) -> None:
         """Bring the parameters back to their whole size, until the next training step."""
-        for _, link in self.named_variational_links():
-            expand(link)
+        with chainer.using_device(self.device):
+            for _, link in self.named_variational_links():
+                expand(link)
+
+    def device_resident_accept(self, visitor: Any) -> None:
+        """Move the chain as Chainer does, at its whole size; it is compacted anew where it gets to."""
+        self.expand()
+        super().device_resident_accept(visitor)
 
     @property
     def compaction(self) -> dict[str, Alive]:
@@ -187,6 +202,7 @@ class VariationalDropoutChain(Chain):
         self.expand()
         if isinstance(serializer, chainer.Deserializer):
             self._compaction = {}
+            self._losses_on_gpu = LossesOnGpu()
         super().serialize(serializer)
 
     def copy(self, mode: str = "share") -> "VariationalDropoutChain":
@@ -194,6 +210,7 @@ class VariationalDropoutChain(Chain):
         self.expand()
         copied = super().copy(mode)
         copied._compaction = {}
+        copied._losses_on_gpu = LossesOnGpu()
         return copied
 
     def to_variational_dropout(self, **kwargs: Any) -> conversion.ConversionReport:

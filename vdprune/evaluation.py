@@ -41,7 +41,8 @@ def evaluate(model: Chain, split: Split, batch_size: int = 2500) -> Evaluation:
             its classes.
     """
     wrong, loss = 0, 0.0
-    with chainer.using_config("train", False), chainer.no_backprop_mode():
+    testing = chainer.using_config("train", False)
+    with testing, chainer.no_backprop_mode(), chainer.using_device(model.device):
         for start in range(0, len(split.x), batch_size):
             x = model.device.send(split.x[start : start + batch_size])
             t = split.t[start : start + batch_size]

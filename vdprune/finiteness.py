@@ -40,12 +40,13 @@ class LossesOnGpu:
             loss: The loss, a CuPy array of shape ().
             iteration: The training step, from 1.
         """
-        if self._first is None or self._first.device != loss.device:
-            self._first = cuda.cupy.zeros((), "int64")
-        kernels.cuda.note_non_finite(loss, iteration, self._first)
+        with loss.device:
+            if self._first is None or self._first.device != loss.device:
+                self._first = cuda.cupy.zeros((), "int64")
+            kernels.cuda.note_non_finite(loss, iteration, self._first)
 
     def check(self, chain: Chain) -> None:
-        """Make sure that all losses were finite; waits for the GPU.
+        """Make sure that all losses since the last one that was not were finite; waits for the GPU.
 
         Args:
             chain: The network.
@@ -55,8 +56,14 @@ class LossesOnGpu:
         """
         first = 0 if self._first is None else int(self._first)
         if first:
-            place = _find_parameter(chain) or "its parameters are finite by now"
-            raise _error("the loss was infinite or not a number", first, place)
+            self._first = None
+            what, place = "the loss was infinite or not a number", _find_parameter(chain)
+            if place is None:
+                raise NonFiniteLossError(
+                    f"{what} at iteration {first}, the parameters are finite: look for labels that are "
+                    "no class of the network, and for inputs that are not finite"
+                )
+            raise _error(what, first, place)
 
 
 def check_parameters(chain: Chain, iteration: int) -> None:

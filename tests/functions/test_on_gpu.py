@@ -195,6 +195,51 @@ def test_arrays_too_large_for_32_bits_go_another_way(
     assert_same_on_both(function, arrays, numpy.random.randn(4, 5), gpu, 1e-6)
 
 
+def test_images_too_large_for_32_bits_go_another_way(
+    gpu: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules[variational_dropout_convolution_2d.__module__]
+    monkeypatch.setattr(module, "MOST_ON_GPU", 100)
+    monkeypatch.setattr(kernels.cuda, "unfold", None)
+    arrays = [numpy.random.randn(2, 3, 5, 5), *make_weights((4, 3, 3, 3))]
+
+    def function(x: Any, W: Any, log_sigma2: Any, noise: Any) -> Any:
+        return variational_dropout_convolution_2d(x, W, log_sigma2, noise=noise)
+
+    assert_same_on_both(function, arrays, numpy.random.randn(2, 4, 3, 3), gpu, 1e-6)
+
+
+def test_a_batch_of_nothing_has_no_gradient(gpu: Any) -> None:
+    W, log_sigma2 = map(Variable, map(gpu.send, make_weights((4, 3, 3, 3))))
+    x = gpu.xp.zeros((0, 3, 5, 5))
+    y, _ = variational_dropout_convolution_2d(x, W, log_sigma2)
+    F.sum(y).backward()
+    assert not W.grad.any()
+    assert not log_sigma2.grad.any()
+
+
+def test_draws_on_other_ways_depend_on_numpys_state_alone(gpu: Any) -> None:
+    """In half precision, as Chainer's functions compute it."""
+    arrays = [gpu.send(a.astype("f2")) for a in (numpy.ones((2, 3)), *make_weights((4, 3)))]
+    drawn = []
+    for seed in (1, 1, 2):
+        numpy.random.seed(seed)
+        gpu.xp.random.seed(len(drawn))
+        drawn.append(variational_dropout_linear(*arrays)[0].array.get())
+    numpy.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).any()
+
+
+def test_many_logits_and_many_layers_go_another_way(
+    gpu: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[cross_entropy.__module__], "_MOST_LOGITS", 5)
+    monkeypatch.setattr(sys.modules[joint_objective.__module__], "_MOST_INPUTS", 2)
+    for name in ("cross_entropy", "joint_objective"):
+        monkeypatch.setattr(kernels.cuda, name, None)
+    test_cross_entropy_and_joint_objective(gpu)
+
+
 def test_no_second_derivatives(gpu: Any) -> None:
     arrays = [Variable(gpu.send(a)) for a in (numpy.ones((2, 3)), *make_weights((4, 3)))]
     y, _ = variational_dropout_linear(*arrays)

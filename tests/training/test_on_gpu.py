@@ -24,7 +24,7 @@ from vdprune import Adam, ArrayBatches, VariationalDropoutChain, VariationalDrop
 from vdprune.archs.lenet300 import LeNet300
 from vdprune.checkpoint import load_checkpoint
 from vdprune.datasets import Dataset, make_dataset
-from vdprune.errors import NonFiniteLossError
+from vdprune.errors import DeviceError, NonFiniteLossError
 from vdprune.training.extensions import RandomOnGpu, TrainingInterruptedError
 from vdprune.training.trainer import Callbacks, TrainingRun, start_checkpoint
 
@@ -190,8 +190,113 @@ def test_a_loss_that_is_no_number_is_found_out(gpu: Any) -> None:
             break
         updater.update()
     assert "\n" not in str(info.value)
-    with pytest.raises(NonFiniteLossError, match="at iteration 3"):
+    model.check_losses()  # it has been told of
+
+
+def test_a_label_that_is_no_class_is_found_out(gpu: Any) -> None:
+    model = Net()
+    model.to_device(gpu)
+    model.calc_loss(gpu.xp.ones((2, 64), "f4"), gpu.xp.asarray(numpy.array([0, 1], "i4")))
+    model.calc_loss(gpu.xp.ones((2, 64), "f4"), gpu.xp.asarray(numpy.array([0, 3], "i4")))
+    with pytest.raises(
+        NonFiniteLossError, match=r"iteration 2, .* look for labels that are no class"
+    ):
         model.check_losses()
+
+
+@pytest.fixture
+def second_gpu(gpu: Any) -> Any:
+    """A GPU that is not the current one."""
+    if gpu.xp.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("there is one GPU")
+    return chainer.get_device("@cupy:1")
+
+
+def test_a_run_on_another_gpu_than_the_current_one(
+    second_gpu: Any,
+    data: Dataset,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    start(data, tmp_path / "gpu.h5", second_gpu, COMPACTED).run()
+    start(data, tmp_path / "cpu.h5", CPU, COMPACTED).run()
+    assert_close(tmp_path / "gpu.h5", tmp_path / "cpu.h5", 1e-2)
+
+
+def test_a_users_updater_on_another_gpu_than_the_current_one(gpu: Any, second_gpu: Any) -> None:
+    model = Net()
+    updater = make_updater(model, second_gpu)
+    for _ in range(6):
+        updater.update()
+    with chainer.using_device(second_gpu):
+        model.l1.W.array[0, 0] = numpy.nan
+    updater.update()
+    with pytest.raises(NonFiniteLossError, match="iteration 7"):
+        model.check_losses()
+    assert gpu.xp.cuda.Device().id == 0
+
+
+def test_training_goes_on_after_a_move(gpu: Any, second_gpu: Any) -> None:
+    """A compacted network and its optimizer's state go from device to device."""
+    found = []
+    for devices in ([CPU] * 4, [CPU, gpu, second_gpu, CPU]):
+        numpy.random.seed(0)
+        model = Net()
+        model.l1.log_sigma2.array[5:] = 4
+        optimizer = Adam().setup(model)
+        x, t = numpy.random.rand(50, 64).astype("f4"), numpy.arange(50, dtype="i4") % 3
+        for device in devices:
+            model.to_device(device)
+            for _ in range(3):
+                optimizer.update(model.calc_loss, device.send(x), device.send(t))
+            if device is devices[0]:
+                model.compact(model.find_compaction())
+            optimizer.update(model.calc_loss, device.send(x), device.send(t))
+            assert model.l1.W.shape == (5, 64)
+        model.to_device(CPU)
+        assert model.l1.W.shape == (20, 64)
+        found.append({name: param.array for name, param in model.namedparams()})
+    for name, array in found[0].items():
+        numpy.testing.assert_allclose(found[1][name], array, rtol=1e-2, atol=1e-3)
+
+
+def test_an_interrupted_update_is_finished(gpu: Any) -> None:
+    """Parameters that waited for their launch when something came in between."""
+    link = make_link(gpu)
+    optimizer = Adam().setup(link)
+    for param in link.params():
+        param.grad = gpu.xp.ones_like(param.array)
+    before = {name: param.array.get() for name, param in link.namedparams()}
+
+    class Stops(chainer.optimizers.adam.AdamRule):
+        def update(self, param: Any) -> None:
+            raise KeyboardInterrupt
+
+    link.unused.update_rule = Stops(optimizer.hyperparam)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.update()
+    for name, param in link.namedparams():
+        if param.update_rule.t:
+            assert (param.array.get() != before[name]).all(), name
+
+
+def test_a_network_that_ran_out_of_memory_is_whole(
+    gpu: Any,
+    data: Dataset,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    run: Any = None
+
+    def run_out(iteration: int) -> None:
+        if iteration == 8:
+            raise gpu.xp.cuda.memory.OutOfMemoryError(10, 10)
+
+    run = start(data, tmp_path / "c.h5", gpu, COMPACTED, callbacks=Callbacks(run_out))
+    with pytest.raises(DeviceError, match="out of memory"):
+        run.run()
+    model = run.checkpoint.model
+    assert model.l1.W.shape == (300, 64)
+    model.to_device(CPU)
+    assert model.l1.W.shape == (300, 64)
 
 
 def test_a_run_ends_with_the_epoch_of_such_a_loss(

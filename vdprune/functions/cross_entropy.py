@@ -11,6 +11,8 @@ from vdprune import kernels
 from vdprune.functions.choice import Fused, choose_fused
 from vdprune.functions.first_order import FirstOrderFunction
 
+_MOST_LOGITS = 2**16  # that one block of a GPU goes through; Chainer's kernels use all of it
+
 
 class CrossEntropy(FirstOrderFunction):
     """Fused for the CPU: the gradient is computed on the way, and the accuracy."""
@@ -78,6 +80,8 @@ def cross_entropy(y: Any, t: Any) -> tuple[Variable, Any]:
 
 def _choose(y: Any, t: Any) -> Fused | None:
     """Choose a fused function; what Chainer would refuse goes to Chainer."""
-    fits = y.ndim == 2 and t.shape == y.shape[:1] != (0,) and t.dtype == numpy.int32
+    fits = y.ndim == 2 and y.size and t.shape == y.shape[:1] and t.dtype == numpy.int32
     fused = choose_fused(y) if fits else None
+    if fused == "cuda" and y.size > _MOST_LOGITS:
+        return None
     return fused if isinstance(t, numpy.ndarray) == (fused == "cpu") else None

@@ -1,4 +1,4 @@
-"""A two-dimensional convolution with noise on its weights, on a GPU without cuDNN."""
+"""A two-dimensional convolution with noise on its weights, on a GPU; cuDNN has no part in it."""
 
 import math
 from typing import Any
@@ -62,7 +62,8 @@ class CudaVariationalDropoutConvolution2D(CudaVariationalLayer):
         return y
 
     def product_gradients(self, g: Any, wants_x: bool) -> tuple[Any, Any, Any, Any]:
-        g_factors = cuda.cupy.empty_like(self.factors)
+        make = cuda.cupy.empty_like if self.blocks else cuda.cupy.zeros_like
+        g_factors = make(self.factors)
         g_x = cuda.cupy.empty_like(self.x) if wants_x else None
         for block, slopes in zip(self.blocks, self.slopes, strict=True):
             parts = kernels.cuda.part_pixel_gradients(g[block], slopes, self.output_numbers)
@@ -93,6 +94,7 @@ class CudaVariationalDropoutConvolution2D(CudaVariationalLayer):
         return self.W.shape[2:], self.geometry, self.out_size
 
     def _cut(self, x: Any, rows: int) -> list[slice]:
-        per_image = 2 * self.groups * rows * math.prod(self.out_size) * x.itemsize
+        largest = max(self.groups * rows, self.output_places.size)
+        per_image = 2 * largest * math.prod(self.out_size) * x.itemsize
         step = max(1, _MOST_BYTES // per_image)
         return [slice(i, min(i + step, len(x))) for i in range(0, len(x), step)]

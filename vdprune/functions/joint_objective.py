@@ -10,6 +10,8 @@ from vdprune import kernels
 from vdprune.functions.choice import choose_fused
 from vdprune.functions.first_order import FirstOrderFunction
 
+_MOST_INPUTS = 200  # a kernel's arguments have to fit into 4096 bytes
+
 
 class JointObjective(FirstOrderFunction):
     """class_loss + kl_coef * (sum of the divergences) / num_train, and the quotient alone."""
@@ -22,7 +24,7 @@ class JointObjective(FirstOrderFunction):
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         class_loss, *divergences = inputs
-        if choose_fused(*inputs) == "cuda":
+        if choose_fused(*inputs) == "cuda" and len(inputs) <= _MOST_INPUTS:
             return kernels.cuda.joint_objective(
                 class_loss, divergences, self.kl_coef, self.num_train, self.constant
             )

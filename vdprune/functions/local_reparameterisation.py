@@ -6,8 +6,9 @@ import numpy
 from chainer import Variable, as_variable
 from chainer.backend import get_array_module
 
+from vdprune import kernels
 from vdprune.functions.first_order import FirstOrderFunction
-from vdprune.functions.variational_layer import check_noise
+from vdprune.functions.variational_layer import check_noise, new_key
 from vdprune.kernels.constants import EPSILON
 
 
@@ -41,7 +42,7 @@ class LocalReparameterisation(FirstOrderFunction):
 def _standard_normal(xp: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     if xp is numpy:
         return numpy.random.standard_normal(shape).astype(dtype, copy=False)
-    return xp.random.standard_normal(shape, dtype=dtype)
+    return kernels.cuda.normals(shape, dtype, new_key())
 
 
 def local_reparameterisation(mean: Any, variance: Any, noise: Any = None) -> Variable:

@@ -10,7 +10,7 @@ from chainer import Variable, as_variable
 from chainer.utils.conv import get_conv_outsize
 
 from vdprune import kernels
-from vdprune.functions.choice import Fused, choose_fused, has_cudnn
+from vdprune.functions.choice import MOST_ON_GPU, Fused, choose_fused, has_cudnn
 from vdprune.functions.convolution_products import Geometry, choose_products
 from vdprune.functions.cuda_variational_dropout_convolution_2d import (
     CudaVariationalDropoutConvolution2D,
@@ -261,10 +261,13 @@ def _choose(
         and x.shape[1] == (W.shape[1] * groups if alive is None else alive.shape[1])
         and len(W) % groups == 0
         and (b is None or len(b) == (len(W) if alive is None else alive.shape[0]))
-        and min(_out_size(x, W, geometry)) > 0
+        and min(out_size := _out_size(x, W, geometry)) > 0
     )
     fused = choose_fused(*arrays) if fits else None
-    return None if fused == "cuda" and alive is None and has_cudnn() else fused
+    if fused != "cuda" or alive is not None:
+        return fused
+    per_image = max(x.shape[1] * math.prod(W.shape[2:]), len(W)) * math.prod(out_size)
+    return None if has_cudnn() or per_image > MOST_ON_GPU else fused
 
 
 def _out_size(x: Any, W: Any, geometry: Geometry) -> tuple[int, ...]:

@@ -85,7 +85,8 @@ class AdamRule(adam.AdamRule):
             super().update(param)
             return
         if self._state is None or (
-            fused == "cuda" and isinstance(self._state["m"], numpy.ndarray)  # it was loaded
+            # it was loaded, or the parameter has moved
+            fused == "cuda" and getattr(self._state["m"], "device", None) != data.device
         ):
             self._init_states(param)
         settings = self._settings.at(self.hyperparam, self.t + 1)
@@ -142,6 +143,7 @@ class Adam(chainer.optimizers.Adam):
             super().update(lossfun, *args, **kwds)
         finally:
             self._settings.is_collecting = False
+            self._settings.update_waiting()  # of an update that was interrupted
 
     def reallocate_cleared_grads(self) -> None:
         """Give parameters without a gradient zeros, as Chainer's method does, if there are such.

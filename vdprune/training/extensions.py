@@ -80,9 +80,12 @@ class Compaction(Extension):
 
     def on_error(self, trainer: Trainer, exc: Exception, tb: Any) -> None:
         """Bring the network to its whole size, before a snapshot is made of it."""
-        self._is_lost = is_gpu_error(exc)  # what is asked of a GPU that failed fails, too
-        if not self._is_lost:
+        try:
             self.model.expand()
+        except Exception as error:
+            self._is_lost = is_gpu_error(error)  # what is asked of a GPU that failed fails, too
+            if not self._is_lost:
+                raise
 
     def finalize(self) -> None:
         """Leave the network whole."""

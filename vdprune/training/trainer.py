@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import chainer
 import h5py
 import numpy
 from chainer.backend import Device
@@ -200,7 +201,8 @@ class TrainingRun:
         try:
             # What overflows ends in a loss that is not finite, which says more than NumPy does.
             quiet = numpy.errstate(over="ignore", invalid="ignore")
-            with quiet, gpu_errors(self._tell_what_is_kept):
+            device = chainer.using_device(self.checkpoint.model.device)
+            with quiet, device, gpu_errors(self._tell_what_is_kept):
                 trainer.run(show_loop_exception_msg=False)
         except NonFiniteLossError as error:
             raise NonFiniteLossError(f"{error}{self._tell_what_is_kept()}") from None

@@ -32,6 +32,13 @@ def test_cross_entropy_leaves_out_labels_that_do_not_count(gpu: Any) -> None:
     assert not gradient.get()[t < 0].any()
 
 
+@pytest.mark.parametrize("largest", [100, 1000])
+def test_cross_entropy_of_large_logits_does_not_cancel(gpu: Any, largest: float) -> None:
+    y, t = numpy.array([[largest, largest - 12, 0]], "f4"), numpy.array([0], "i4")
+    loss = float(kernels.cuda.cross_entropy(gpu.xp.asarray(y), gpu.xp.asarray(t))[0])
+    assert loss == pytest.approx(numpy.log1p(numpy.exp(-12.0)), rel=0.02)
+
+
 @pytest.mark.parametrize("label", [-2, 4])
 def test_cross_entropy_of_what_is_no_class_is_no_number(gpu: Any, label: int) -> None:
     y, t = numpy.random.randn(3, 4), numpy.array([0, label, 2], "i4")

@@ -114,6 +114,7 @@ def test_nvrtc_compiles_them(gpu: Any, recorder: Recorder, tmp_path: Path) -> No
     take_a_step(gpu)
     sums = gpu.xp.zeros(4)
     kernels.cuda.add_up([gpu.xp.zeros((), "f4")] * 4, sums)
+    kernels.cuda.normals((3,), "f4", (1, 2))
     in_float32 = list(recorder.variants.values())
     names = {re.sub("^vdprune_", "", variant["name"]) for variant in in_float32}
     assert set(kernels.cuda.__all__) <= names

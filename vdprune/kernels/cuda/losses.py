@@ -1,5 +1,6 @@
 """From logits to the joint objective, and what is noted of it without waiting for the device."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,8 +34,8 @@ extern "C" __global__ void cross_entropy(
             count += 1;
             right += label == best;
             // what is no class makes the loss, which is looked at now and then, no number
-            T entropy = log(partition) + logits[best];
-            total += is_class ? entropy - logits[label] : entropy / (T)0 * (T)0;
+            T entropy = log(partition);
+            total += is_class ? entropy - (logits[label] - logits[best]) : (T)0 / (entropy - entropy);
         }}
     }}
     total = add_up(total, sums);
@@ -86,16 +87,23 @@ def joint_objective(
     Returns:
         The objective, and the divergence per training example; shape () each.
     """
-    names = [f"divergence{k}" for k in range(len(divergences))]
-    loss, kl = cuda.elementwise(
-        ", ".join(
-            f"T {name}" for name in ("class_loss", *names, "kl_coef", "constant", "num_train")
-        ),
-        "T loss, T kl",
-        f"kl = ({' + '.join(('constant', *names))}) / num_train; loss = class_loss + kl_coef * kl;",
-        "vdprune_joint_objective",
-    )(class_loss, *divergences, kl_coef, constant, float(num_train))
+    inputs, text = _write_joint_objective(len(divergences))
+    loss, kl = cuda.elementwise(inputs, "T loss, T kl", text, "vdprune_joint_objective")(
+        class_loss, *divergences, kl_coef, constant, float(num_train)
+    )
     return loss, kl
+
+
+@functools.cache
+def _write_joint_objective(count: int) -> tuple[str, str]:
+    """Write a kernel's inputs and text."""
+    names = [f"divergence{k}" for k in range(count)]
+    inputs = "class_loss", *names, "kl_coef", "constant", "num_train"
+    total = " + ".join(("constant", *names))
+    return (
+        ", ".join(f"T {name}" for name in inputs),
+        f"kl = ({total}) / num_train; loss = class_loss + kl_coef * kl;",
+    )
 
 
 def note_non_finite(loss: Any, number: int, first: Any) -> None:

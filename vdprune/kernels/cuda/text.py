@@ -1,5 +1,6 @@
 """Parts of kernels' text that several have, and how kernels of plain CUDA are made for a dtype."""
 
+import functools
 from typing import Any
 
 import numpy
@@ -25,6 +26,11 @@ __device__ double add_up(double value, double* sums) {
 """
 
 
+@functools.cache
+def _with_dtype(code: str, letter: str) -> str:
+    return f"typedef {_TYPES[letter]} T;\n{_ADD_UP}{code}"
+
+
 def raw_kernel(code: str, name: str, dtype: Any) -> Any:
     """Make a kernel of CUDA's own language; T in its text is a dtype.
 
@@ -36,4 +42,4 @@ def raw_kernel(code: str, name: str, dtype: Any) -> Any:
     Returns:
         The kernel; the same one for the same arguments.
     """
-    return cuda.raw(f"typedef {_TYPES[numpy.dtype(dtype).char]} T;\n{_ADD_UP}{code}", name)
+    return cuda.raw(_with_dtype(code, numpy.dtype(dtype).char), name)

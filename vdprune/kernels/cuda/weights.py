@@ -1,5 +1,6 @@
 """From the weights to their moments and back, and Adam."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,9 +61,24 @@ extern "C" __global__ void weight_moments(
 """
 
 
+# See `vdprune.kernels.cpu.weight_gradients` for the terms that cancel.
+_WEIGHT_GRADIENTS = f"""
+    bool is_cut = alpha < (T)0, is_clipped = slope == (T)0;
+    T alpha_w = is_cut && mask_variance ? (T)0 : fabs(alpha) * W;
+    T inverse = (T)1 / (W * W + (T){EPSILON});
+    T by_variance = g_variance;
+    T through_variance = (T)2 * alpha_w * by_variance;
+    through_variance *= is_clipped ? (T)1 : (T){EPSILON} * inverse;
+    T through_divergence = g_divergence[0] * slope;
+    T through_mean = is_cut ? (T)0 : g_mean;
+    g_mean = through_mean + through_variance - (T)2 * through_divergence * W * inverse;
+    g_variance = is_clipped ? (T)0 : by_variance * alpha_w * W + through_divergence;
+"""
+
+
 @cuda.memoize(for_each_device=True)
-def _finished_blocks() -> Any:
-    """Make what blocks count themselves with; a launch leaves it at 0 for the next one."""
+def _finished_blocks(stream: int) -> Any:
+    """Make what blocks count themselves with; a launch leaves it at 0 for the next one of its stream."""
     return cuda.cupy.zeros(1, numpy.uint32)
 
 
@@ -100,7 +116,7 @@ def weight_moments(
             alpha,
             slope,
             parts,
-            _finished_blocks(),
+            _finished_blocks(cuda.cupy.cuda.get_current_stream().ptr),
             divergence,
         ),
     )
@@ -127,22 +143,10 @@ def weight_gradients(
         g_mean: Gradient of the means; becomes that of W.
         g_variance: Gradient of the variances; becomes that of log_sigma2.
     """
-    # See `vdprune.kernels.cpu.weight_gradients` for the cancelled terms.
     cuda.elementwise(
         "T W, T alpha, T slope, bool mask_variance, raw T g_divergence",
         "T g_mean, T g_variance",
-        f"""
-        bool is_cut = alpha < (T)0, is_clipped = slope == (T)0;
-        T alpha_w = is_cut && mask_variance ? (T)0 : fabs(alpha) * W;
-        T inverse = (T)1 / (W * W + (T){EPSILON});
-        T by_variance = g_variance;
-        T through_variance = (T)2 * alpha_w * by_variance;
-        through_variance *= is_clipped ? (T)1 : (T){EPSILON} * inverse;
-        T through_divergence = g_divergence[0] * slope;
-        T through_mean = is_cut ? (T)0 : g_mean;
-        g_mean = through_mean + through_variance - (T)2 * through_divergence * W * inverse;
-        g_variance = is_clipped ? (T)0 : by_variance * alpha_w * W + through_divergence;
-        """,
+        _WEIGHT_GRADIENTS,
         "vdprune_weight_gradients",
     )(W, alpha, slope, mask_variance, g_divergence, g_mean, g_variance)
 
@@ -177,6 +181,13 @@ def adam(
 
 
 def _adam_kernel(count: int) -> Any:
+    *texts, preamble = _write_adam(count)
+    return cuda.elementwise(*texts, "vdprune_adam", preamble=preamble)
+
+
+@functools.cache
+def _write_adam(count: int) -> tuple[str, str, str, str]:
+    """Write a kernel's parameters, text and preamble; Python then knows their hashes, too."""
     numbers = range(count)
     inputs = [f"raw T g{k}" for k in numbers] + [f"int64 end{k}" for k in numbers]
     inputs += ["T fade1", "T fade2", "T epsilon", "T rate"]
@@ -195,6 +206,4 @@ def _adam_kernel(count: int) -> Any:
         data -= rate * m / (sqrt(v) + epsilon);
     }
     """
-    return cuda.elementwise(
-        ", ".join(inputs), ", ".join(outputs), body, "vdprune_adam", preamble=preamble
-    )
+    return ", ".join(inputs), ", ".join(outputs), body, preamble
