@@ -51,7 +51,7 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build demo *.egg-info .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build demo benchmarks.json benchmarks-gpu.json *.egg-info .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

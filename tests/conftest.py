@@ -32,6 +32,18 @@ def pytest_configure(config: pytest.Config) -> None:
             del sys.modules[name]
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """End at once where there is to be a GPU and is none."""
+    if wants_real_gpu(session.config):
+        from vdprune.devices import get_device
+        from vdprune.errors import DeviceError
+
+        try:
+            get_device(0)
+        except DeviceError as error:
+            pytest.exit(str(error), returncode=1)
+
+
 @pytest.fixture(scope="session")
 def gpu() -> Any:
     """The first GPU, a device of Chainer's."""

@@ -166,8 +166,8 @@ def test_old_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
             "cupy-cuda12x",
             "13.6.0",
             "cuBLAS is missing, which CuPy 13.6.0 needs; get CuPy 14 and all it needs with pip "
-            "install -U '.[cuda12]' 'numpy>=2' in vdprune's folder, or install the CUDA toolkit of "
-            "CUDA 12, its lib64 in LD_LIBRARY_PATH",
+            "install -U '.[cuda12]' 'cupy-cuda12x>=14' 'numpy>=2' in vdprune's folder, or install the "
+            "CUDA toolkit of CUDA 12, its lib64 in LD_LIBRARY_PATH",
         ),
         (
             "cupy-cuda11x",
@@ -303,8 +303,8 @@ def test_wrong_number(monkeypatch: pytest.MonkeyPatch, gpu: int) -> None:
             "cupy-cuda12x",
             "13.6.0",
             "the header files of CUDA's runtime are missing, which CuPy 13.6.0 needs; get CuPy 14 and "
-            "all it needs with pip install -U '.[cuda12]' 'numpy>=2' in vdprune's folder, or install "
-            "the CUDA toolkit of CUDA 12 and set CUDA_PATH to its folder",
+            "all it needs with pip install -U '.[cuda12]' 'cupy-cuda12x>=14' 'numpy>=2' in vdprune's "
+            "folder, or install the CUDA toolkit of CUDA 12 and set CUDA_PATH to its folder",
         ),
         (
             "curand",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vdprune.conversion import to_cpu_sparse as to_cpu_sparse
     from vdprune.conversion import to_variational_dropout as to_variational_dropout
     from vdprune.datasets import load_dataset as load_dataset
+    from vdprune.devices import get_device as get_device
     from vdprune.errors import VdpruneError as VdpruneError
     from vdprune.evaluation import evaluate as evaluate
     from vdprune.export import export_weights as export_weights
@@ -36,6 +37,7 @@ _HOMES = {
     "build_arch": "vdprune.archs",
     "evaluate": "vdprune.evaluation",
     "export_weights": "vdprune.export",
+    "get_device": "vdprune.devices",
     "limited_threads": "vdprune.threads",
     "load_checkpoint": "vdprune.checkpoint",
     "load_dataset": "vdprune.datasets",

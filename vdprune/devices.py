@@ -171,7 +171,8 @@ def _say_missing(library: _Library) -> str:
     if _get_major(version) < _FIRST_WITH_WHEELS:
         return (
             f"{found}; get CuPy {_FIRST_WITH_WHEELS} and all it needs with pip install -U "
-            f"'.[cuda{cupy}]' 'numpy>=2' in vdprune's folder, or install {toolkit}"
+            f"'.[cuda{cupy}]' 'cupy-cuda{cupy}x>=14' 'numpy>=2' in vdprune's folder, or install "
+            f"{toolkit}"
         )
     wheel = f"{library.wheel}-cu12" if cupy == 12 else f"'{library.wheel}{library.bounds}'"
     return f"{found}; pip install {wheel} (or all it needs: '.[cuda{cupy}]' in vdprune's folder)"
@@ -220,10 +221,11 @@ def _first_line(error: Any) -> str:
 
 
 @contextlib.contextmanager
-def gpu_errors(kept: Callable[[], str] = lambda: "") -> Iterator[None]:
+def gpu_errors(advice: str = "", kept: Callable[[], str] = lambda: "") -> Iterator[None]:
     """Turn what CuPy raises when a GPU fails into errors of ours.
 
     Args:
+        advice: What else than freeing memory helps where it runs out.
         kept: Says what is not lost; asked when it is needed.
 
     Returns:
@@ -237,8 +239,8 @@ def gpu_errors(kept: Callable[[], str] = lambda: "") -> Iterator[None]:
         reason = _first_line(error)
         if isinstance(error, MemoryError):
             trouble = (
-                f"the GPU is out of memory ({reason.rstrip('.')}): take a smaller batch, or free what "
-                "other programs hold of it, which nvidia-smi shows"
+                f"the GPU is out of memory ({reason.rstrip('.')}): free what other programs hold of it, "
+                f"which nvidia-smi shows{advice}"
             )
         else:
             trouble = f"the GPU failed ({reason}): see whether nvidia-smi still shows it"

@@ -64,6 +64,7 @@ def test_train_prune_eval_export(run_on_gpu: Any, run: Run, tiny_npz: Path, tmp_
     exported = run_on_gpu("export", "--format", "csr")
     assert_done(trained, pruned, exported)
     assert "3/3" in trained.stderr
+    assert "; trained on GPU 0" in trained.stderr
     assert "Warning" not in trained.stderr
     found = []
     for file in ("checkpoint.h5", "pruned.h5", "weights.h5"):
@@ -109,10 +110,36 @@ def test_an_interrupted_run_goes_on(
                 break
         rest = process.stderr.read()
     assert process.returncode == 130, rest
+    assert "go on with `vdprune train --resume --gpu 0`" in rest
     assert_done(run_on_gpu("train", "--resume", "--gpu", 0))
     mine, theirs = weights_of(tmp_path / "checkpoint.h5"), weights_of(tmp_path / "whole.h5")
     for name, array in theirs.items():
         numpy.testing.assert_array_equal(mine[name], array, err_msg=name)
+
+
+def test_a_run_that_goes_on_elsewhere_is_told_of(
+    run_on_gpu: Any, run: Run, tiny_npz: Path, tmp_path: Path
+) -> None:
+    recipe = ("--epochs", 2, "--batch-size", 100, "--kl-start", 0, "--kl-end", 1)
+    assert_done(run_on_gpu("train", "--dataset", tiny_npz, *recipe, "--gpu", 0))
+    with h5py.File(tmp_path / "checkpoint.h5", "a") as file:
+        file.attrs["recipe"] = json.dumps(json.loads(file.attrs["recipe"]) | {"epochs": 3})
+    result = run("train", "--resume")
+    assert_done(result)
+    assert "the run was on GPU 0 so far: on the CPU it ends close to where" in result.stderr
+
+
+@pytest.mark.parametrize("value", ["abc", "-1", "1.5"])
+def test_what_is_no_number_of_a_gpu(run: Run, value: str) -> None:
+    result = run("train", "--gpu", value)
+    assert result.returncode == 2
+    assert f"'{value}' is neither the number of a GPU, counted from 0, nor cpu" in result.stderr
+
+
+def test_back_to_the_cpu(run: Run, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "gpu.toml").write_text("gpu = 5\n")
+    result = run("eval", trained / "checkpoint.h5", "--config", "gpu.toml", "--gpu", "cpu")
+    assert_done(result)
 
 
 def assert_one_line(result: subprocess.CompletedProcess[str], *parts: str) -> None:
@@ -132,7 +159,7 @@ def test_a_wrong_number(ill_gpu: Any, tiny_npz: Path) -> None:
 
 def test_no_memory_for_the_network(ill_gpu: Any, tiny_npz: Path, tmp_path: Path) -> None:
     result = ill_gpu("train", "--dataset", tiny_npz, "--gpu", 0, env={"STAND_IN_MEMORY": "100000"})
-    assert_one_line(result, "the GPU is out of memory", "take a smaller batch")
+    assert_one_line(result, "the GPU is out of memory", "which nvidia-smi shows")
     assert not list(tmp_path.glob("*.h5"))
 
 
@@ -150,7 +177,10 @@ def test_a_gpu_that_vanishes_leaves_the_last_checkpoint(
     command = ("train", "--dataset", tiny_npz, *recipe, "--gpu", 0)
     result = ill_gpu(*command, env={"STAND_IN_VANISH_AFTER": "1500"})
     assert_one_line(
-        result, "the GPU failed (cudaErrorLaunchFailure", "checkpoint.h5 is that of epoch"
+        result,
+        "the GPU failed (cudaErrorLaunchFailure",
+        "checkpoint.h5 is that of epoch",
+        "go on with `vdprune train --resume --gpu 0`",
     )
     epoch = int(result.stderr.split("is that of epoch ")[1].split(")")[0])
     with h5py.File(tmp_path / "checkpoint.h5") as file:

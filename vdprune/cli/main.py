@@ -9,6 +9,7 @@ import click
 
 from vdprune.cli.eval import eval_command
 from vdprune.cli.export import export_command
+from vdprune.cli.plot import plot_command
 from vdprune.cli.prune import prune_command
 from vdprune.cli.sweep import sweep_command
 from vdprune.cli.train import train_command
@@ -44,6 +45,7 @@ cli.add_command(sweep_command)
 cli.add_command(prune_command)
 cli.add_command(eval_command)
 cli.add_command(export_command)
+cli.add_command(plot_command)
 
 
 def main() -> None:

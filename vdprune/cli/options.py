@@ -19,13 +19,34 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
 
 
+class _Gpu(click.ParamType):
+    """The number of a GPU; None for the CPU."""
+
+    name = "gpu"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        if value == "cpu":
+            return None
+        try:
+            number = int(value)
+        except ValueError:
+            number = -1
+        if number < 0:
+            self.fail(
+                f"{value!r} is neither the number of a GPU, counted from 0, nor cpu", param, ctx
+            )
+        return number
+
+
 def gpu_option(command: Command) -> Command:
     """--gpu."""
     return click.option(
         "--gpu",
-        type=click.IntRange(min=0),
+        type=_Gpu(),
         metavar="N",
-        help="Number of the GPU to run on; needs CuPy.  [default: the CPU]",
+        help="Number of the GPU to run on, counted from 0, or cpu; needs CuPy.  [default: cpu]",
     )(command)
 
 

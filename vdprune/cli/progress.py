@@ -43,9 +43,10 @@ class Progress:
         self._epochs = recipe.epochs
         split = data.validation or data.test
         steps = -(-len(data.train.x) // recipe.batch_size)
+        where = describe_device(run.device.name)
         click.echo(
             f"{run.checkpoint.arch} on {data.train.description}, {data.classes} classes; "
-            f"{recipe.describe()}",
+            f"{recipe.describe()}; trained on {where}",
             err=True,
         )
         click.echo(f"error and loss are measured on {split.description}", err=True)
@@ -54,6 +55,13 @@ class Progress:
             return
         if run.iteration:
             click.echo(f"going on after {run.iteration} steps", err=True)
+            before = describe_device(run.was_on or run.device.name)
+            if before != where:
+                click.echo(
+                    f"the run was on {before} so far: on {where} it ends close to where it would have "
+                    "ended there, not bit for bit",
+                    err=True,
+                )
         layers = [layer.name for layer in run.checkpoint.model.sparsity().layers]
         click.echo(_header(layers), err=True)
         self._bar = tqdm(
@@ -81,6 +89,18 @@ class Progress:
             self._bar.clear()
             click.echo(_line(row, self._epochs), err=True)
             self._bar.reset()
+
+
+def describe_device(name: str) -> str:
+    """Name a device.
+
+    Args:
+        name: Chainer's name of it.
+
+    Returns:
+        Words such as "GPU 0".
+    """
+    return "the CPU" if name == "@numpy" else f"GPU {name.removeprefix('@cupy:')}"
 
 
 def _header(layers: list[str]) -> str:

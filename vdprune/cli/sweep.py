@@ -110,9 +110,10 @@ def sweep_command(
         "points": [point.to_json() for point in sweep.points],
     }
     if picture is not None:
-        from vdprune.plotting import draw_sweep
+        from vdprune.plotting import draw_sweep, save_figure
 
-        draw_sweep(picture, sweep.points, loaded.threshold, chosen, examples.description)
+        figure = draw_sweep(sweep.points, loaded.threshold, chosen, examples.description)
+        save_figure(figure, picture)
         if not quiet:
             click.echo(f"{picture} is written", err=True)
     _print(found, sweep.points, chosen, json)

@@ -19,7 +19,7 @@ from vdprune.cli.options import (
     output_options,
     threads_option,
 )
-from vdprune.errors import ArgumentError
+from vdprune.errors import ArgumentError, DeviceError
 from vdprune.training.recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
@@ -119,11 +119,14 @@ def train_command(
         except TrainingInterruptedError as interruption:
             progress.end()
             click.echo(
-                f"vdprune: {interruption}; {out} is written, go on with "
-                f"`vdprune train --resume{'' if out.name == 'checkpoint.h5' else f' --out {out}'}`",
+                f"vdprune: {interruption}; {out} is written, go on with {_tell_how_to_resume(out, gpu)}",
                 err=True,
             )
             sys.exit(128 + received[0])
+        except DeviceError as error:
+            if not run.checkpoint.history:
+                raise
+            raise DeviceError(f"{error}; go on with {_tell_how_to_resume(out, gpu)}") from error
         finally:
             progress.end()
     _print_result(run, json)
@@ -133,6 +136,11 @@ def train_command(
             "the KL divergence outweighed the data; raise --kl-start and --kl-end, or train on more "
             "examples",
         )
+
+
+def _tell_how_to_resume(out: Path, gpu: int | None) -> str:
+    file = "" if out == Path("checkpoint.h5") else f" --out {out}"
+    return f"`vdprune train --resume{file}{'' if gpu is None else f' --gpu {gpu}'}`"
 
 
 def _start(

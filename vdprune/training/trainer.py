@@ -107,6 +107,8 @@ class TrainingRun:
         self.dataset = dataset
         self.out = out
         self.recipe = Recipe.from_json(checkpoint.recipe)
+        self.device = device
+        self.was_on: str | None = None  # a resumed run's device before
         self._callbacks = callbacks
         train = dataset.train
         _check_data(checkpoint, dataset, self.recipe.batch_size)
@@ -159,6 +161,7 @@ class TrainingRun:
                     f"{dataset.train.description} are not the {group.attrs['examples']:,} that the "
                     f"run in {path} began with: a run goes on with the data that it began with"
                 )
+            run.was_on = str(group.attrs["device"])
             run._updater.iteration = load_state(
                 group, run._optimizer, run._compaction, run._iterator, run._log
             )
@@ -202,7 +205,7 @@ class TrainingRun:
             # What overflows ends in a loss that is not finite, which says more than NumPy does.
             quiet = numpy.errstate(over="ignore", invalid="ignore")
             device = chainer.using_device(self.checkpoint.model.device)
-            with quiet, device, gpu_errors(self._tell_what_is_kept):
+            with quiet, device, gpu_errors(", or take a smaller batch", self._tell_what_is_kept):
                 trainer.run(show_loop_exception_msg=False)
         except NonFiniteLossError as error:
             raise NonFiniteLossError(f"{error}{self._tell_what_is_kept()}") from None
@@ -238,6 +241,7 @@ class TrainingRun:
         def save_training(group: h5py.Group) -> None:
             group.attrs["examples"] = len(self.dataset.train.x)
             group.attrs["data_sha256"] = self._fingerprint
+            group.attrs["device"] = self.device.name
             save_state(
                 group,
                 self._optimizer,

@@ -1,0 +1,32 @@
+import pytest
+
+from vdprune import plotting
+from vdprune.sweep import SweepPoint
+
+POINTS = [
+    SweepPoint(-3.0, 1000, 0, 90.0, 2.0),
+    SweepPoint(-1.0, 1000, 10, 5.0, 0.2),
+    SweepPoint(3.0, 1000, 100, 2.0, 0.1),
+]
+
+
+def test_what_is_drawn() -> None:
+    (axes,) = plotting.draw_sweep(POINTS, 3.0, POINTS[1], "9 examples").axes
+    curve, own, chosen = axes.lines
+    assert list(curve.get_xdata()) == [100, 10]
+    assert list(curve.get_ydata()) == [5, 2]
+    assert (list(own.get_xdata()), list(chosen.get_xdata())) == ([10], [100])
+    assert axes.get_title() == "on 9 examples"
+    assert axes.get_yscale() == "log"
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == [
+        "log alpha 3, the network's own: 2.00 % at 10.0x",
+        "log alpha -1, chosen: 5.00 % at 100.0x",
+    ]
+
+
+@pytest.mark.parametrize(("error", "scale"), [(0.0, "linear"), (1.0, "log")])
+def test_no_error_at_all(error: float, scale: str) -> None:
+    points = [SweepPoint(3.0, 1000, 100, error, 0.1)]
+    (axes,) = plotting.draw_sweep(points, 3.0, None, "9 examples").axes
+    assert axes.get_yscale() == scale

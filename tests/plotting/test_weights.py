@@ -1,0 +1,66 @@
+import numpy
+import pytest
+
+from vdprune import plotting
+
+
+def test_log_alpha() -> None:
+    layers = [("l1", numpy.array([[-8.0, 0.05, 3.0], [3.05, 8.0, 8.0]])), ("l2", numpy.ones(4))]
+    first, second = plotting.draw_log_alpha(layers, 3.0).axes
+    heights = [patch.get_height() for patch in first.patches]
+    assert sum(heights) == 6
+    assert (heights[0], heights[-1]) == (1, 2)
+    assert first.get_title() == "l1: 3 of 6 kept"
+    assert second.get_title() == "l2: 4 of 4 kept"
+    assert list(first.lines[0].get_xdata()) == [3, 3]
+
+
+def drawn(name: str, kept: numpy.ndarray, *args: object) -> tuple[numpy.ndarray, str, int]:
+    figure = plotting.draw_mask(name, kept, *args)
+    axes = figure.axes[0]
+    return numpy.ma.filled(axes.images[0].get_array(), -1), axes.get_title(), len(figure.axes)
+
+
+def test_mask_of_a_matrix() -> None:
+    kept = numpy.random.rand(3, 5) < 0.5
+    image, title, panels = drawn("l2", kept)
+    numpy.testing.assert_array_equal(image, kept)
+    assert title == f"l2: {kept.sum()} of 15 kept"
+    assert panels == 1  # no scale: a weight is there or not
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 2, 3), (4, 2, 3)])
+def test_mask_of_pixels(shape: tuple[int, ...]) -> None:
+    kept = numpy.random.rand(7, int(numpy.prod(shape))) < 0.5
+    image, _, panels = drawn("l1", kept, shape)
+    numpy.testing.assert_array_equal(image, kept.reshape(-1, 2, 3).sum(axis=0))
+    assert panels == 2
+
+
+def test_mask_of_inputs_that_are_no_images() -> None:
+    kept = numpy.ones((2, 6), bool)
+    numpy.testing.assert_array_equal(drawn("l1", kept, (6,))[0], kept)
+
+
+def test_mask_of_filters() -> None:
+    kept = numpy.zeros((2, 3, 2, 2), bool)
+    kept[1, 2] = [[True, False], [True, True]]
+    image, _, _ = drawn("conv", kept)
+    assert image.shape == (2 * 3 - 1, 3 * 3 - 1)
+    numpy.testing.assert_array_equal(image[3:5, 6:8], kept[1, 2])
+    assert (image[2] == -1).all()
+    assert (image[:2, :2] == 0).all()
+
+
+def test_many_weights_are_drawn_as_shares() -> None:
+    kept = numpy.zeros((3, 2500), bool)
+    kept[0, :3] = True
+    image, _, panels = drawn("l1", kept)
+    assert image.shape == (3, 834)
+    assert image[0, 0] == 1
+    assert image.sum() == 1
+    assert panels == 2
+
+
+def test_nothing_left() -> None:
+    assert not drawn("l1", numpy.zeros((2, 2), bool))[0].any()
