@@ -58,7 +58,7 @@ def cross_entropy(y: Any, t: Any) -> tuple[Variable, Any]:
         y: Logits, what ``chainer.functions.softmax_cross_entropy`` takes; of shape (batch, classes)
             and float32 or float64 for the fast way.
         t: Labels, int32, shape (batch,); -1 for one that does not count. On a GPU a label that is no
-            class makes the loss NaN.
+            class makes the loss NaN, where there are at most 65,536 logits.
 
     Returns:
         The mean over the batch in nats, shape (), dtype of y; and the share of examples whose label is
