@@ -47,6 +47,7 @@ FLOORS = [
     {"pruning"},
     {"sweep"},
     {"training", "export", "plotting"},
+    {"report"},
     {"cli", "__main__"},
 ]
 

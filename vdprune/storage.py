@@ -10,6 +10,7 @@ from typing import Any
 from vdprune.errors import FileFormatError, FileWriteError
 from vdprune.version import __version__
 
+MARK = "vdprune"  # the maker that pages and pictures name
 _SEAL = b"vdprune-sha256:"
 SEAL_SIZE = len(_SEAL) + 64
 MAX_GZIP_RATIO = 1100  # DEFLATE can't do better than 1032
@@ -119,6 +120,21 @@ def check_replaceable(path: Path) -> None:
             raise FileWriteError(
                 f"{path} exists and was not written by vdprune: choose another file, or remove it"
             )
+
+
+def check_marked(path: Path) -> None:
+    """Make sure that a page or picture that is about to be replaced is one of ours.
+
+    Args:
+        path: The file; it need not be there. Ours name vdprune as their maker.
+
+    Raises:
+        FileWriteError: It was not written by vdprune.
+    """
+    if path.is_file() and MARK.encode() not in path.read_bytes():
+        raise FileWriteError(
+            f"{path} exists and was not written by vdprune: choose another file, or remove it"
+        )
 
 
 def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) -> None:

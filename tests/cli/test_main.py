@@ -16,7 +16,7 @@ import vdprune
 from tests.conftest import Run
 from vdprune.cli.main import cli
 
-COMMANDS = ("train", "prune", "eval", "export")
+COMMANDS = ("train", "prune", "eval", "export", "sweep", "plot", "report")
 HEAVY_MODULES = {"chainer", "numpy", "scipy", "h5py", "cupy", "numba"}
 PRUNE_KEYS = {
     "file",

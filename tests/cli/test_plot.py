@@ -42,6 +42,17 @@ def test_a_file_in_the_place_of_the_folder(run: Run, trained: Path, tmp_path: Pa
     assert "taken" in result.stderr
 
 
+def test_pictures_of_others_stay(run: Run, trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    assert run("plot", trained / "weights.h5", "--out", folder).returncode == 0
+    assert run("plot", trained / "weights.h5", "--out", folder).returncode == 0
+    (folder / "mask-l1.png").write_bytes(b"my own")
+    result = run("plot", trained / "weights.h5", "--out", folder)
+    assert result.returncode == 1
+    assert "mask-l1.png exists and was not written by vdprune" in result.stderr
+    assert (folder / "mask-l1.png").read_bytes() == b"my own"
+
+
 def test_no_such_file(run: Run) -> None:
     result = run("plot", "nothing.h5")
     assert result.returncode == 1

@@ -157,7 +157,7 @@ WRONG_USAGE = [
     ("train --arch lenet9 --dataset tiny.npz --out new.h5", "'lenet9' is not one of"),
     ("train --resume --overwrite", "--resume or --overwrite, not both"),
     ("train --epochs many --out new.h5", "'many' is not a valid integer"),
-    ("train --gpu -1 --out new.h5", "-1 is not in the range"),
+    ("train --gpu -1 --out new.h5", "is neither the number of a GPU"),
     ("train --momentum 1", "--momentum"),
     ("prune --threshold 3 --target-sparsity 0.5", "--threshold or --target-sparsity, not both"),
     ("prune checkpoint.h5 pruned.h5", "unexpected extra argument"),

@@ -17,6 +17,15 @@ def test_pictures_are_of_the_kind_that_their_name_says(tmp_path: Path, suffix: s
     assert not path.exists()
     plotting.save_figure(make_figure(), path)
     assert path.read_bytes().startswith(START[suffix])
+    plotting.check_picture(path)  # it may be replaced
+
+
+@pytest.mark.parametrize("suffix", START)
+def test_a_file_of_others(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"picture{suffix}"
+    path.write_bytes(START[suffix])
+    with pytest.raises(FileWriteError, match="was not written by vdprune"):
+        plotting.check_picture(path)
 
 
 @pytest.mark.parametrize("name", ["picture", "picture.jpeg"])

@@ -11,6 +11,7 @@ from vdprune.cli.eval import eval_command
 from vdprune.cli.export import export_command
 from vdprune.cli.plot import plot_command
 from vdprune.cli.prune import prune_command
+from vdprune.cli.report import report_command
 from vdprune.cli.sweep import sweep_command
 from vdprune.cli.train import train_command
 from vdprune.errors import VdpruneError
@@ -46,6 +47,7 @@ cli.add_command(prune_command)
 cli.add_command(eval_command)
 cli.add_command(export_command)
 cli.add_command(plot_command)
+cli.add_command(report_command)
 
 
 def main() -> None:

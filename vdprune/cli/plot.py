@@ -1,8 +1,6 @@
 """vdprune plot."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -36,15 +34,15 @@ def plot_command(file: Path, out: Path | None, suffix: str, quiet: bool) -> None
     """
     from vdprune import plotting
     from vdprune.cli.loading import load_any
-    from vdprune.storage import check_writable
+    from vdprune.cli.pictures import draw_all
 
     folder = file.with_name(f"{file.stem}-plots") if out is None else out
     loaded = load_any(file)
     plotting.load_matplotlib()  # says so if it is missing
     folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in _draw_all(file, loaded):
+    for name, figure in draw_all(file, loaded):
         path = folder / f"{name}.{suffix}"
-        check_writable(path)
+        plotting.check_picture(path)
         plotting.save_figure(figure, path)
         click.echo(str(path))
     if loaded.kind == "weights" and not quiet:
@@ -53,29 +51,3 @@ def plot_command(file: Path, out: Path | None, suffix: str, quiet: bool) -> None
             "gives more pictures",
             err=True,
         )
-
-
-def _draw_all(file: Path, loaded: Any) -> Iterator[tuple[str, Any]]:
-    from chainer import as_array
-
-    from vdprune import plotting
-
-    if loaded.kind != "weights":
-        from vdprune.cli.loading import load_checkpoint
-
-        history = load_checkpoint(file).history
-        if history:
-            yield "curves", plotting.draw_curves(history)
-            yield "error-against-compression", plotting.draw_error_against_compression(history)
-        layers = [
-            (name, as_array(link.log_alpha()))
-            for name, link in loaded.model.named_variational_links()
-        ]
-        yield "log-alpha", plotting.draw_log_alpha(layers, loaded.threshold)
-    links = {name.lstrip("/"): link for name, link in loaded.model.namedlinks()}
-    for number, name in enumerate(layer.name for layer in loaded.sparsity.layers):
-        link = links[name]
-        kept = as_array(link.W if loaded.kind == "weights" else link.masked_W()) != 0
-        input_shape = loaded.model.scaling.mean.shape if number == 0 else None
-        figure = plotting.draw_mask(name, kept, input_shape)
-        yield f"mask-{name.replace('/', '-')}", figure

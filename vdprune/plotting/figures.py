@@ -1,11 +1,12 @@
 """What all pictures share: matplotlib, colours, axes and files."""
 
 import importlib
+import io
 from pathlib import Path
 from typing import Any
 
 from vdprune.errors import ArgumentError
-from vdprune.storage import check_writable
+from vdprune.storage import MARK, check_marked, check_writable, write_atomically
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -28,6 +29,7 @@ def check_picture(path: Path) -> None:
         )
     load_matplotlib()
     check_writable(path)
+    check_marked(path)
 
 
 def make_figure(width: float = 7.0, height: float = 4.5) -> Any:
@@ -49,8 +51,15 @@ def save_figure(figure: Any, path: Path) -> None:
     Args:
         figure: The figure.
         path: The file; its suffix says the format.
+
+    Raises:
+        FileWriteError: It can't be written; a file that was there is as it was.
     """
-    figure.savefig(path, dpi=150)
+    kind = path.suffix.lower().removeprefix(".")
+    file = io.BytesIO()
+    maker = {"png": "Software", "svg": "Creator", "pdf": "Creator"}[kind]
+    figure.savefig(file, format=kind, dpi=150, metadata={maker: MARK})
+    write_atomically(path, file.getvalue())
 
 
 def set_error_against_compression(axes: Any, errors: list[float]) -> None:

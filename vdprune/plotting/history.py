@@ -46,9 +46,9 @@ def draw_curves(history: History) -> Any:
     sparsities.plot(epochs, _percent(history, "sparsity"), color="black", label="all layers")
     sparsities.set(xlabel="epoch", ylabel="weights cut", ylim=(0, 101))
     sparsities.yaxis.set_major_formatter("{x:g} %")
-    for axes in (errors, losses, sparsities):
+    for axes, place in ((errors, "upper right"), (losses, "center right"), (sparsities, "best")):
         axes.grid(alpha=0.2)
-        axes.legend(frameon=False, fontsize="small")
+        axes.legend(frameon=False, fontsize="small", loc=place)
     return figure
 
 
