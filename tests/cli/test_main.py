@@ -250,7 +250,7 @@ def _check_counts(found: dict[str, Any]) -> None:
         "eval {trained}/pruned.h5",
         "export {trained}/checkpoint.h5",
     ],
-    ids=COMMANDS,
+    ids=COMMANDS[:4],
 )
 def test_progress_goes_to_stderr_and_the_result_to_stdout(
     run: Run, trained: Path, tiny_npz: Path, arguments: str
