@@ -1,8 +1,8 @@
 """What is done to images and outputs of a convolution, beside its products.
 
 Images are laid out as columns: row (c, i, j) of a matrix has what weight (i, j) of channel c meets,
-column (n, y, x) what the output at (y, x) of image n is made of. Indices have 32 bits, which a GPU
-divides several times as fast as 64.
+column (n, y, x) what the output at (y, x) of image n is made of. Indices have 32 bits, which take a
+GPU fewer instructions to divide than 64.
 """
 
 import math
