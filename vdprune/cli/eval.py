@@ -43,7 +43,7 @@ def eval_command(
     loaded = load_any(file)
     data = load_its_dataset(file, loaded.dataset, dataset, data_root)
     if split != "test":
-        data = data.hold_out(loaded.validation or 0)
+        data = data.hold_out(loaded.recipe.get("validation", 0))
     examples = getattr(data, split)
     if examples is None:
         raise ArgumentError(

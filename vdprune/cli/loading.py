@@ -1,6 +1,6 @@
 """Opens any of our files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ class LoadedFile:
         dataset: What it was trained on.
         threshold: Log alpha above which its weights are zero.
         sparsity: Its counts.
-        validation: How many training examples were held out of its training; None if unknown.
+        recipe: How it was trained, by the names of the recipe's fields; empty if unknown.
+        history: A row for each epoch of that; empty if unknown.
     """
 
     kind: str
@@ -34,7 +35,8 @@ class LoadedFile:
     dataset: str
     threshold: float
     sparsity: NetworkSparsity
-    validation: int | None
+    recipe: dict[str, Any] = field(default_factory=dict)
+    history: checkpoint.History = field(default_factory=list)
 
 
 def load_any(path: Path) -> LoadedFile:
@@ -59,7 +61,6 @@ def load_any(path: Path) -> LoadedFile:
             header["dataset"],
             header["threshold"],
             weights.sparsity(),
-            None,
         )
     loaded = load_checkpoint(path)
     return LoadedFile(
@@ -69,7 +70,8 @@ def load_any(path: Path) -> LoadedFile:
         loaded.dataset,
         loaded.threshold,
         loaded.model.sparsity(),
-        loaded.recipe["validation"],
+        loaded.recipe,
+        loaded.history,
     )
 
 

@@ -1,18 +1,16 @@
 """All pictures of a file of ours."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from vdprune.cli.loading import LoadedFile, load_checkpoint
+from vdprune.cli.loading import LoadedFile
 
 
-def draw_all(file: Path, loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
+def draw_all(loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
     """Draw what there is to a file.
 
     Args:
-        file: The file.
-        loaded: What it holds.
+        loaded: What the file holds.
 
     Yields:
         A picture's name, as ``curves`` or ``mask-l1``, and matplotlib's figure.
@@ -20,10 +18,12 @@ def draw_all(file: Path, loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
     from vdprune import plotting
 
     if loaded.kind != "weights":
-        history = load_checkpoint(file).history
-        if history:
-            yield "curves", plotting.draw_curves(history)
-            yield "error-against-compression", plotting.draw_error_against_compression(history)
+        if loaded.history:
+            yield "curves", plotting.draw_curves(loaded.history)
+            yield (
+                "error-against-compression",
+                plotting.draw_error_against_compression(loaded.history),
+            )
         yield "log-alpha", plotting.draw_log_alpha(_log_alphas(loaded), loaded.threshold)
     links = {name.lstrip("/"): link for name, link in loaded.model.namedlinks()}
     for number, layer in enumerate(loaded.sparsity.layers):

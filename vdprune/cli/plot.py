@@ -40,7 +40,7 @@ def plot_command(file: Path, out: Path | None, suffix: str, quiet: bool) -> None
     loaded = load_any(file)
     plotting.load_matplotlib()  # says so if it is missing
     folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in draw_all(file, loaded):
+    for name, figure in draw_all(loaded):
         path = folder / f"{name}.{suffix}"
         plotting.check_picture(path)
         plotting.save_figure(figure, path)

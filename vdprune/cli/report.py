@@ -42,7 +42,7 @@ def report_command(
     FILE is any of ours, checkpoint.h5 by default; the page has what `vdprune eval` and `vdprune plot`
     say of it, and the recipe of a checkpoint. Needs matplotlib.
     """
-    from vdprune.cli.loading import load_any, load_checkpoint, load_its_dataset
+    from vdprune.cli.loading import load_any, load_its_dataset
     from vdprune.cli.results import describe_file
     from vdprune.errors import ArgumentError
     from vdprune.evaluation import evaluate
@@ -66,18 +66,17 @@ def report_command(
         loaded.sparsity,
         evaluate(loaded.model, data.test),
     )
-    recipe = {} if loaded.kind == "weights" else load_checkpoint(file).recipe
-    page = make_report(facts, data.test.description, recipe, _draw(file, loaded))
+    page = make_report(facts, data.test.description, loaded.recipe, _draw(loaded))
     write_atomically(out, page.encode())
     if not quiet:
         click.echo(f"{out} is written", err=True)
 
 
-def _draw(file: Path, loaded: "LoadedFile") -> "Iterator[Picture]":
+def _draw(loaded: "LoadedFile") -> "Iterator[Picture]":
     from vdprune.cli.pictures import draw_all
     from vdprune.report import Picture
 
-    for name, figure in draw_all(file, loaded):
+    for name, figure in draw_all(loaded):
         title, caption = _TITLES.get(
             name, (f"Weights left in {name.removeprefix('mask-')}", "Dark is kept.")
         )

@@ -6,40 +6,15 @@ from typing import Any
 from chainer.backends import cuda
 
 from vdprune import kernels
-from vdprune.functions.convolution_products import Geometry
+from vdprune.functions.convolutional_layer import ConvolutionalLayer
 from vdprune.functions.cuda_variational_layer import CudaVariationalLayer
-from vdprune.functions.variational_layer import Alive, new_key
+from vdprune.functions.variational_layer import new_key
 
 _MOST_BYTES = 2**28  # of images laid out at a time
 
 
-class CudaVariationalDropoutConvolution2D(CudaVariationalLayer):
-    """Images are laid out once for means and variances, some at a time, and again on the way back.
-
-    Args:
-        geometry: Stride, padding and dilation, pairs.
-        groups: Number of groups of channels.
-        out_size: Height and width of the outputs.
-        threshold: Weights with a log alpha above it are masked.
-        mask_variance: Whether their variance is masked, too.
-        noise: Standard normal draws to use, or None for new ones.
-        alive: Which filters and channels the weights are for; None for all.
-    """
-
-    def __init__(
-        self,
-        geometry: Geometry,
-        groups: int,
-        out_size: tuple[int, int],
-        threshold: float,
-        mask_variance: bool,
-        noise: Any,
-        alive: Alive | None,
-    ) -> None:
-        super().__init__(threshold, mask_variance, noise, alive)
-        self.geometry = geometry
-        self.groups = groups
-        self.out_size = out_size
+class CudaVariationalDropoutConvolution2D(ConvolutionalLayer, CudaVariationalLayer):
+    """Images are laid out once for means and variances, some at a time, and again on the way back."""
 
     def products(self, x: Any, b: Any) -> Any:
         rows = math.prod(self.W.shape[1:])

@@ -6,30 +6,11 @@ import numpy
 from chainer.backends import cuda
 
 from vdprune import kernels
-from vdprune.functions.first_order import FirstOrderFunction
-from vdprune.functions.variational_layer import Alive
+from vdprune.functions.variational_layer import Alive, VariationalLayer
 
 
-class CudaVariationalLayer(FirstOrderFunction):
-    """From inputs, weights and biases to pre-activations and KL divergence, in one graph node.
-
-    What `VariationalLayer` is for the CPU: a derived class computes `products` and their gradients.
-
-    Args:
-        threshold: Weights with a log alpha above it are masked.
-        mask_variance: Whether their variance is masked, too.
-        noise: Standard normal draws to use, shape of the pre-activations; None for new ones.
-        alive: Which outputs and inputs the weights are for; None for all.
-    """
-
-    def __init__(
-        self, threshold: float, mask_variance: bool, noise: Any, alive: Alive | None
-    ) -> None:
-        super().__init__()
-        self.threshold = threshold
-        self.mask_variance = mask_variance
-        self.noise = noise
-        self.alive = alive
+class CudaVariationalLayer(VariationalLayer):
+    """A derived class computes `products` and their gradients."""
 
     def products(self, x: Any, b: Any) -> Any:
         """Draw the pre-activations.

@@ -12,6 +12,8 @@ from chainer.utils.conv import get_conv_outsize
 from vdprune import kernels
 from vdprune.functions.choice import MOST_ON_GPU, Fused, choose_fused, has_cudnn
 from vdprune.functions.convolution_products import Geometry, choose_products
+from vdprune.functions.convolutional_layer import ConvolutionalLayer
+from vdprune.functions.cpu_variational_layer import CpuVariationalLayer
 from vdprune.functions.cuda_variational_dropout_convolution_2d import (
     CudaVariationalDropoutConvolution2D,
 )
@@ -20,7 +22,6 @@ from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
 from vdprune.functions.variational_layer import (
     Alive,
-    VariationalLayer,
     check_noise,
     check_not_compacted,
     new_key,
@@ -34,33 +35,8 @@ _BLOCK_BYTES = 2**20
 _MOST_TASKS = 8
 
 
-class VariationalDropoutConvolution2DFunction(VariationalLayer):
-    """Fused for the CPU: images are laid out once for mean and variance, some at a time.
-
-    Args:
-        geometry: Stride, padding and dilation, pairs.
-        groups: Number of groups of channels.
-        out_size: Height and width of the outputs.
-        threshold: Weights with a log alpha above it are masked.
-        mask_variance: Whether their variance is masked, too.
-        noise: Standard normal draws to use, or None for new ones.
-        alive: Which filters and channels the weights are for; None for all.
-    """
-
-    def __init__(
-        self,
-        geometry: Geometry,
-        groups: int,
-        out_size: tuple[int, ...],
-        threshold: float,
-        mask_variance: bool,
-        noise: Any,
-        alive: Alive | None,
-    ) -> None:
-        super().__init__(threshold, mask_variance, noise, alive)
-        self.geometry = geometry
-        self.groups = groups
-        self.out_size = out_size
+class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariationalLayer):
+    """Images are laid out once for mean and variance, some at a time."""
 
     def products(self, x: Any, b: Any) -> tuple[Any, float]:
         self.x = x if self.alive is None else x.take(self.alive.inputs, axis=1)

@@ -10,13 +10,13 @@ from chainer import Variable, as_variable
 
 from vdprune import kernels
 from vdprune.functions.choice import MOST_ON_GPU, Fused, choose_fused
+from vdprune.functions.cpu_variational_layer import CpuVariationalLayer
 from vdprune.functions.cuda_variational_dropout_linear import CudaVariationalDropoutLinear
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
 from vdprune.functions.variational_layer import (
     Alive,
-    VariationalLayer,
     check_noise,
     check_not_compacted,
     new_key,
@@ -25,8 +25,8 @@ from vdprune.functions.weight_moments import weight_moments
 from vdprune.threads import get_team
 
 
-class VariationalDropoutLinearFunction(VariationalLayer):
-    """Fused for the CPU; the outputs are shared among threads."""
+class VariationalDropoutLinearFunction(CpuVariationalLayer):
+    """The outputs are shared among threads."""
 
     def products(self, x: Any, b: Any) -> tuple[Any, float]:
         if self.alive is None:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy
 from chainer.backends import cuda
 
-from vdprune import kernels
 from vdprune.errors import ArgumentError
 from vdprune.functions.first_order import FirstOrderFunction
 
@@ -61,10 +60,6 @@ class Alive:
 class VariationalLayer(FirstOrderFunction):
     """From inputs, weights and biases to pre-activations and KL divergence, in one graph node.
 
-    Fused for the CPU; `CudaVariationalLayer` is for GPUs.
-
-    A derived class computes `products` and their gradients, and on the way those of the weights.
-
     Args:
         threshold: Weights with a log alpha above it are masked.
         mask_variance: Whether their variance is masked, too.
@@ -80,81 +75,6 @@ class VariationalLayer(FirstOrderFunction):
         self.threshold = threshold
         self.mask_variance = mask_variance
         self.noise = noise
-
-    def products(self, x: Any, b: Any) -> tuple[Any, float]:
-        """Compute the pre-activations.
-
-        Args:
-            x: Inputs.
-            b: Biases, or None.
-
-        Returns:
-            The sampled pre-activations and the KL divergence of the weights.
-        """
-        raise NotImplementedError
-
-    def product_gradients(
-        self, g: Any, g_divergence: float, wants_x: bool
-    ) -> tuple[Any, Any, Any, Any]:
-        """Compute the gradients of what the function was given.
-
-        Args:
-            g: Gradient of the pre-activations.
-            g_divergence: Gradient of the KL divergence.
-            wants_x: Whether the gradient of the inputs is wanted.
-
-        Returns:
-            Gradients of x (or None), W, log_sigma2 and b (None without biases).
-        """
-        raise NotImplementedError
-
-    def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        x, self.W, self.log_sigma2, *rest = (_plain(array) for array in inputs)
-        W = self.W
-        self.mean, self.variance, self.alpha, self.slope = (numpy.empty_like(W) for _ in range(4))
-        y, divergence = self.products(x, rest[0] if rest else None)
-        return y, numpy.asarray(divergence, W.dtype)
-
-    def flat(self, *names: str) -> list[Any]:
-        """Return arrays that are shaped like W as one-dimensional ones.
-
-        Args:
-            *names: Their names as attributes.
-        """
-        return [getattr(self, name).reshape(-1) for name in names]
-
-    def gradients_of_weights(self, g_divergence: float, g_mean: Any, g_variance: Any) -> None:
-        """Turn gradients of the weights' moments into those of the weights.
-
-        Args:
-            g_divergence: Gradient of the KL divergence.
-            g_mean: Gradient of the means; becomes that of W.
-            g_variance: Gradient of the variances; becomes that of log_sigma2.
-        """
-        kernels.cpu.weight_gradients(
-            *self.flat("W", "alpha", "slope"),
-            self.mask_variance,
-            g_divergence,
-            g_mean.reshape(-1),
-            g_variance.reshape(-1),
-        )
-
-    def backward_arrays(
-        self, indexes: tuple[int, ...], grad_outputs: tuple[Any, ...]
-    ) -> tuple[Any, ...]:
-        g, g_divergence = grad_outputs
-        g_divergence = 0.0 if g_divergence is None else float(g_divergence)
-        if g is None:
-            g_W, g_log_sigma2 = numpy.zeros_like(self.W), numpy.zeros_like(self.W)
-            self.gradients_of_weights(g_divergence, g_W, g_log_sigma2)
-            return tuple((None, g_W, g_log_sigma2, None)[index] for index in indexes)
-        gradients = self.product_gradients(_plain(g), g_divergence, 0 in indexes)
-        return tuple(gradients[index] for index in indexes)
-
-
-def _plain(array: Any) -> Any:
-    """Return the array, or a copy that is contiguous and writeable: others need other kernels."""
-    return array if array.flags.carray else numpy.array(array, order="C")
 
 
 def check_noise(noise: Any, shape: tuple[int, ...]) -> None:
