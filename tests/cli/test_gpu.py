@@ -64,7 +64,7 @@ def test_train_prune_eval_export(run_on_gpu: Any, run: Run, tiny_npz: Path, tmp_
     exported = run_on_gpu("export", "--format", "csr")
     assert_done(trained, pruned, exported)
     assert "3/3" in trained.stderr
-    assert "; trained on GPU 0" in trained.stderr
+    assert "; training on GPU 0" in trained.stderr
     assert "Warning" not in trained.stderr
     found = []
     for file in ("checkpoint.h5", "pruned.h5", "weights.h5"):

@@ -46,7 +46,7 @@ class Progress:
         where = describe_device(run.device.name)
         click.echo(
             f"{run.checkpoint.arch} on {data.train.description}, {data.classes} classes; "
-            f"{recipe.describe()}; trained on {where}",
+            f"{recipe.describe()}; training on {where}",
             err=True,
         )
         click.echo(f"error and loss are measured on {split.description}", err=True)

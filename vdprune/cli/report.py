@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 _TITLES = {
     "curves": (
         "Training",
-        "Errors, losses and the share of weights that are cut, epoch by epoch; dashed: the KL weight.",
+        "Errors, losses and the share of weights that are cut, epoch by epoch; dashed: the KL weight. "
+        "Evaluation is on the images that training held out, if it did, else on the test images.",
     ),
     "error-against-compression": (
         "Error against compression",
-        "Each point is the network at the end of an epoch.",
+        "Each point is the network at the end of an epoch, measured as above.",
     ),
     "log-alpha": (
         "Noise",
@@ -78,6 +79,10 @@ def _draw(loaded: "LoadedFile") -> "Iterator[Picture]":
 
     for name, figure in draw_all(loaded):
         title, caption = _TITLES.get(
-            name, (f"Weights left in {name.removeprefix('mask-')}", "Dark is kept.")
+            name,
+            (
+                f"Weights left in {name.removeprefix('mask-')}",
+                "The darker, the more weights are left.",
+            ),
         )
         yield Picture(title, caption, figure)

@@ -1,6 +1,7 @@
 """vdprune sweep."""
 
 import json as json_format
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,7 @@ def _print(
         )
     if chosen is not None:
         click.echo(
-            f"\nvdprune prune {found['file']} --threshold={chosen.threshold:.9g}\n"
-            f"keeps {chosen.nonzero:,} weights, at {found['max_error_increase']:g} % more error at most "
-            f"on the {found['examples']:,} validation examples"
+            f"\nvdprune prune {shlex.quote(found['file'])} --threshold={chosen.threshold:.9g}\n"
+            f"keeps {chosen.nonzero:,} weights, with at most {found['max_error_increase']:g} percentage "
+            f"points more error on the {found['examples']:,} validation examples"
         )

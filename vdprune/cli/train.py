@@ -1,5 +1,6 @@
 """vdprune train."""
 
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -139,7 +140,7 @@ def train_command(
 
 
 def _tell_how_to_resume(out: Path, gpu: int | None) -> str:
-    file = "" if out == Path("checkpoint.h5") else f" --out {out}"
+    file = "" if out == Path("checkpoint.h5") else f" --out {shlex.quote(str(out))}"
     return f"`vdprune train --resume{file}{'' if gpu is None else f' --gpu {gpu}'}`"
 
 

@@ -70,6 +70,9 @@ def set_error_against_compression(axes: Any, errors: list[float]) -> None:
         errors: The errors in percent that are drawn.
     """
     axes.set(xscale="log", xlabel="compression, weights / nonzero weights", ylabel="error")
+    ticker = importlib.import_module("matplotlib.ticker")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.xaxis.set_major_formatter("{x:g}x")
     set_percent(axes, errors)
     axes.grid(which="both", alpha=0.2)
@@ -90,6 +93,16 @@ def set_percent(axes: Any, values: list[float]) -> None:
     axes.yaxis.set_major_formatter("{x:g} %")
 
 
+def set_whole_numbers(axis: Any) -> None:
+    """Put ticks at whole numbers only.
+
+    Args:
+        axis: One axis of some axes.
+    """
+    ticker = importlib.import_module("matplotlib.ticker")
+    axis.set_major_locator(ticker.MaxNLocator(integer=True))
+
+
 def load_matplotlib() -> Any:
     """Import matplotlib.
 
@@ -103,6 +116,5 @@ def load_matplotlib() -> Any:
         return importlib.import_module("matplotlib.figure")
     except ImportError:
         raise ArgumentError(
-            "pictures need matplotlib, which is not installed: pip install '.[plot]' in vdprune's "
-            "folder, or pip install matplotlib"
+            "pictures need matplotlib 3.8 or later, which is not installed: pip install matplotlib"
         ) from None

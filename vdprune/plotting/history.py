@@ -13,6 +13,7 @@ from vdprune.plotting.figures import (
     make_figure,
     set_error_against_compression,
     set_percent,
+    set_whole_numbers,
 )
 
 
@@ -46,6 +47,7 @@ def draw_curves(history: History) -> Any:
     sparsities.plot(epochs, _percent(history, "sparsity"), color="black", label="all layers")
     sparsities.set(xlabel="epoch", ylabel="weights cut", ylim=(0, 101))
     sparsities.yaxis.set_major_formatter("{x:g} %")
+    set_whole_numbers(sparsities.xaxis)
     for axes, place in ((errors, "upper right"), (losses, "center right"), (sparsities, "best")):
         axes.grid(alpha=0.2)
         axes.legend(frameon=False, fontsize="small", loc=place)
@@ -73,7 +75,7 @@ def draw_error_against_compression(history: History) -> Any:
         zorder=2,
     )
     set_error_against_compression(axes, _column(rows, "error"))
-    figure.colorbar(drawn, label="epoch")
+    set_whole_numbers(figure.colorbar(drawn, label="epoch").ax.yaxis)
     if rows:
         last = rows[-1]
         axes.set_title(
