@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FILES := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test bench bench-gpu profile pythons lint format clean
+.PHONY: help demo test bench bench-gpu profile experiments pythons lint format clean
 
 help:
 	@echo "make demo      install into .venv, then train, prune, evaluate and export a network"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench     time training steps here and in other implementations, which it installs first"
 	@echo "make bench-gpu count what a training step asks of a GPU, and time it where there is one"
 	@echo "make profile   show where the milliseconds of a training step go"
+	@echo "make experiments  draw the paper's figures anew, from numbers computed here"
 	@echo "make pythons   run the suite on each Python from 3.10 to 3.13 that is installed"
 	@echo "make lint      check format, lint and types"
 	@echo "make format    put the code into its format"
@@ -38,6 +39,10 @@ bench-gpu: $(VENV)/.installed-test
 profile: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.profile
 
+experiments: $(VENV)/.installed-test
+	$(BIN)/python -m experiments.kl_approximation
+	$(BIN)/python -m experiments.gradient_variance
+
 pythons: $(VENV)/.installed-lint
 	$(BIN)/nox
 
@@ -51,7 +56,8 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build demo benchmarks.json benchmarks-gpu.json *.egg-info .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build demo benchmarks.json benchmarks-gpu.json kl-approximation.* gradient-variance.* \
+		*.egg-info .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

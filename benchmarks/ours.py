@@ -24,8 +24,9 @@ from vdprune.devices import get_device
 from vdprune.kernels.loading import load_kernels
 from vdprune.threads import limited_threads
 from vdprune.training.extensions import TrainingInterruptedError, on_each_step
-from vdprune.training.recipe import RECIPES
-from vdprune.training.trainer import Callbacks, TrainingRun, start_checkpoint
+from vdprune.training.recipe_files import load_recipe
+from vdprune.training.start import start_checkpoint
+from vdprune.training.trainer import Callbacks, TrainingRun
 
 
 class ConvolutionStack(vdprune.VariationalDropoutChain):
@@ -89,7 +90,7 @@ def _train_arch(
     network: Network, steps: int, folder: Path, on_step: Callable[[int], object], device: Device
 ) -> None:
     data = load_dataset("mnist")
-    checkpoint = start_checkpoint(RECIPES["paper"], network.name, data)
+    checkpoint = start_checkpoint(load_recipe("paper", network.name), network.name, data)
     callbacks = Callbacks(on_step=on_step, should_stop=lambda: run.iteration >= steps)
     run = TrainingRun(checkpoint, data, folder / "checkpoint.h5", device, callbacks)
     with suppress(TrainingInterruptedError):

@@ -1,5 +1,6 @@
 """What several test files share: small data, a small trained network, the command line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy
 import pytest
 
@@ -42,6 +44,29 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             get_device(0)
         except DeviceError as error:
             pytest.exit(str(error), returncode=1)
+
+
+def recipe_options(
+    epochs: int, batch_size: int, kl_weight: tuple[int, int], theta_std: float = 0.01
+) -> tuple[object, ...]:
+    """Options of `vdprune train` for the paper's recipe, at another pace.
+
+    The KL weight goes from 0 to 1 from the first of the two epochs to the second.
+    """
+    start, end = kl_weight
+    return (
+        *("--epochs", epochs, "--batch-size", batch_size),
+        *("--set", f"variational.kl_weight=[[{start}, 0], [{end}, 1]]"),
+        *("--set", f"theta_std={theta_std}"),
+    )
+
+
+def change_phase(path: Path, **values: object) -> None:
+    """Change fields of the only phase of a checkpoint's recipe."""
+    with h5py.File(path, "r+") as file:
+        recipe = json.loads(file.attrs["recipe"])
+        recipe["phases"][0].update(values)
+        file.attrs["recipe"] = json.dumps(recipe)
 
 
 @pytest.fixture(scope="session")
@@ -111,18 +136,7 @@ def trained(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     on less than 20 % of the test images.
     """
     folder = tmp_path_factory.mktemp("trained")
-    recipe = (
-        "--epochs",
-        10,
-        "--batch-size",
-        20,
-        "--theta-std",
-        0.1,
-        "--kl-start",
-        6,
-        "--kl-end",
-        60,
-    )
+    recipe = recipe_options(10, 20, kl_weight=(6, 60), theta_std=0.1)
     steps = (
         ("train", "--dataset", tiny_npz, *recipe, "--quiet"),
         ("prune", "--quiet"),

@@ -86,9 +86,11 @@ def test_options_reach_the_layers() -> None:
     assert (model.conv.p_threshold, model.conv.loga_threshold) == (0.5, 0)
     assert (model.conv.log_sigma2.array == -6).all()
     assert (model.conv.mask_variance, model.head[0].mask_variance) == (True, False)
+    assert model.conv.prior == "log-uniform"
     model = Nested()
-    to_variational_dropout(model, mask_variance=True)
+    to_variational_dropout(model, mask_variance=True, prior="ard")
     assert model.head[0].mask_variance
+    assert model.conv.prior == "ard"
 
 
 def test_twice_is_once() -> None:
@@ -124,9 +126,15 @@ def test_an_optimizer_set_up_before_is_refused_and_nothing_changed() -> None:
     assert named_variational_links(model) == []
 
 
-def test_thresholds_that_disagree_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="disagree"):
-        to_variational_dropout(L.Linear(3, 2), p_threshold=0.5, loga_threshold=3)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"p_threshold": 0.5, "loga_threshold": 3}, "disagree"), ({"prior": "ARD"}, "it must be")],
+)
+def test_options_that_are_refused_change_nothing(options: dict[str, Any], message: str) -> None:
+    link = L.Linear(3, 2)
+    with pytest.raises(ArgumentError, match=message):
+        to_variational_dropout(link, **options)
+    assert type(link) is L.Linear
 
 
 def test_float64_stays_float64() -> None:

@@ -108,3 +108,34 @@ def test_a_hopeless_network_errs_always() -> None:
     assert evaluate(Table(logits), table_split([1, 0])) == Evaluation(
         2, 0.0, pytest.approx(numpy.log1p(numpy.exp(-1)), rel=1e-6)
     )
+
+
+class Convolutional(chainer.Chain):
+    """A network with one layer that works with nine numbers per pixel and channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch_sizes: list[int] = []
+        with self.init_scope():
+            self.conv = chainer.links.Convolution2D(2, 3, 3, pad=1)
+
+    def forward(self, x: numpy.ndarray) -> chainer.Variable:
+        self.batch_sizes.append(len(x))
+        return F.average_pooling_2d(self.conv(x), 8)[:, :, 0, 0]
+
+
+@pytest.mark.parametrize(("numbers", "expected"), [(7 * 9 * 2 * 64, 7), (100, 1), (10**9, 20)])
+def test_batches_are_as_large_as_memory_lets_them(
+    monkeypatch: pytest.MonkeyPatch, numbers: int, expected: int
+) -> None:
+    monkeypatch.setattr("vdprune.evaluation._MOST_NUMBERS", numbers)
+    random = numpy.random.default_rng(3)
+    x = random.normal(size=(20, 2, 8, 8)).astype("f")
+    split = Split("images", x, random.integers(0, 3, 20).astype("i"))
+    model = Convolutional()
+    evaluation = evaluate(model, split)
+    assert max(model.batch_sizes) == expected
+    assert sum(model.batch_sizes) == 20 + 1, "one example is looked at first"
+    whole = evaluate(model, split, 20)
+    assert (evaluation.examples, evaluation.error) == (whole.examples, whole.error)
+    assert evaluation.loss == pytest.approx(whole.loss, rel=1e-5)

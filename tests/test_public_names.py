@@ -37,7 +37,7 @@ def test_import_loads_nothing_heavy() -> None:
 
 FLOORS = [
     {"version", "errors", "chainer_compat"},
-    {"kernels", "sparsity", "storage", "devices", "threads"},
+    {"kernels", "sparsity", "storage", "devices", "threads", "augmentation"},
     {"chainer_speed", "hdf5"},
     {"functions", "finiteness"},
     {"links"},

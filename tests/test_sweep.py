@@ -10,8 +10,8 @@ from vdprune.errors import ArgumentError
 from vdprune.evaluation import evaluate
 from vdprune.pruning import sorted_log_alpha
 from vdprune.sweep import Sweep, SweepPoint, choose_point
-from vdprune.training.recipe import Recipe
-from vdprune.training.trainer import start_checkpoint
+from vdprune.training.recipe_files import load_recipe
+from vdprune.training.start import start_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,8 @@ def data() -> Dataset:
 @pytest.fixture
 def model(data: Dataset) -> VariationalDropoutChain:
     """Untrained, with log alphas all over the range."""
-    model = start_checkpoint(Recipe(theta_std=0.1), "lenet300", data).model
+    recipe = load_recipe("paper", "lenet300").with_options(theta_std=0.1)
+    model = start_checkpoint(recipe, "lenet300", data).model
     for _, link in model.named_variational_links():
         link.log_sigma2.array[...] = numpy.random.uniform(-10, 4, link.W.shape)
     return model

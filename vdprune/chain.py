@@ -1,6 +1,7 @@
 """The chain whose loss is the joint objective of variational dropout."""
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import chainer
@@ -10,11 +11,29 @@ from chainer import Chain, Variable, as_array, reporter
 from vdprune import conversion
 from vdprune.errors import ArgumentError
 from vdprune.finiteness import LossesOnGpu, check_finite
-from vdprune.functions import cross_entropy, joint_objective
+from vdprune.functions import cross_entropy, distillation, joint_objective
 from vdprune.functions.variational_layer import Alive
 from vdprune.links.compaction import compact, expand, find_alive
 from vdprune.links.variational_dropout import keeping_divergences
 from vdprune.sparsity import NetworkSparsity, measure_sparsity
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How much a network listens to a teacher, and how softly.
+
+    The loss of the data is (1 - weight) * cross entropy + weight * T^2 * KL(teacher || network), the two
+    distributions at temperature T.
+
+    Args:
+        temperature: T, above 0.
+        weight: The teacher's share, 0 to 1.
+
+    Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015.
+    """
+
+    temperature: float = 3.0
+    weight: float = 0.7
 
 
 class VariationalDropoutChain(Chain):
@@ -60,12 +79,16 @@ class VariationalDropoutChain(Chain):
         self.statistics_interval = statistics_interval
         self.add_persistent("kl_coef", 0.0 if warm_up else 1.0)
         self.add_persistent("iteration", 0)
+        self.distillation: Distillation | None = None
         self._statistics: dict[str, float] | None = None
         self._losses_on_gpu = LossesOnGpu()
         self._compaction: dict[str, Alive] = {}
 
-    def calc_loss(self, x: Any, t: Any) -> Variable:
+    def calc_loss(self, x: Any, t: Any, teacher_logits: Any = None) -> Variable:
         """Compute the joint objective of a batch: mean cross entropy + kl_coef * KL / N.
+
+        With a teacher's logits the cross entropy shares its place with the divergence from the
+        teacher: see `Distillation`.
 
         Reports ``loss``, ``class`` (the cross entropy), ``kl`` (KL / N, in nats per training
         example), ``kl_coef`` and ``accuracy``; in training also ``mean_p`` (mean dropout rate),
@@ -74,19 +97,20 @@ class VariationalDropoutChain(Chain):
         Args:
             x: Batch of inputs, what the model's ``forward`` takes.
             t: Their labels, shape (batch,), int32.
+            teacher_logits: What a teacher says of them, shape (batch, classes); None without one.
 
         Returns:
             The loss, shape ().
 
         Raises:
-            ArgumentError: ``num_train`` is not set.
+            ArgumentError: ``num_train`` is not set, or ``distillation`` where there is a teacher.
             NonFiniteLossError: In training, the loss is infinite or not a number. On a GPU this is
                 found out once in ``statistics_interval`` steps, or by `check_losses`.
         """
         with chainer.using_device(self.device):
-            return self._calc_loss(x, t)
+            return self._calc_loss(x, t, teacher_logits)
 
-    def _calc_loss(self, x: Any, t: Any) -> Variable:
+    def _calc_loss(self, x: Any, t: Any, teacher_logits: Any) -> Variable:
         is_training = chainer.config.train
         named_links = self.named_variational_links()
         links = [link for _, link in named_links]
@@ -97,12 +121,13 @@ class VariationalDropoutChain(Chain):
         with keeping_divergences(links):
             y = self(x)
             class_loss, accuracy = cross_entropy(y, t)
-            loss, kl = class_loss, None
+            data_loss = self._listen(class_loss, y, teacher_logits)
+            loss, kl = data_loss, None
             if links:
                 divergences = [link.kl_divergence() for link in links]
                 dropped = sum(link.whole.dropped_divergence for link in links if link.whole)
                 loss, kl = joint_objective(
-                    class_loss, divergences, self.kl_coef, self._checked_num_train(), dropped
+                    data_loss, divergences, self.kl_coef, self._checked_num_train(), dropped
                 )
             if is_training:
                 self._count_step(x, loss, links)
@@ -119,6 +144,20 @@ class VariationalDropoutChain(Chain):
                 self.kl_coef = min(1.0, self.kl_coef + self.warm_up)
         reporter.report(observation, self)
         return loss
+
+    def _listen(self, class_loss: Variable, y: Any, teacher_logits: Any) -> Variable:
+        """Mix the loss of the labels with that of the teacher."""
+        if teacher_logits is None:
+            return class_loss
+        if self.distillation is None:
+            raise ArgumentError(
+                f"{type(self).__name__}.calc_loss got a teacher's logits, its distillation is None: set "
+                "it to a vdprune.Distillation"
+            )
+        weight = self.distillation.weight
+        return (1 - weight) * class_loss + weight * distillation(
+            y, teacher_logits, self.distillation.temperature
+        )
 
     def check_losses(self) -> None:
         """Make sure that the losses of all training steps so far were finite.

@@ -34,12 +34,14 @@ class Checkpoint:
     Args:
         model: The variational network.
         arch: Its name in the registry.
-        arch_kwargs: What `build_arch` was given: input_shape, classes, theta_std.
+        arch_kwargs: What `build_arch` was given: input_shape, classes, theta_std, perhaps width.
         recipe: The recipe's fields.
         dataset: Name of the data set it was trained on.
         threshold: Log alpha above which weights are cut.
         history: A row for each epoch; every row has the same columns.
         pruned: Whether the cut weights have been set to zero for good.
+        earlier_recipes: Fields of the recipes of earlier runs that the network went through.
+        preparation: Seconds that passed before the first step: a teacher's training, changed images.
     """
 
     model: VariationalDropoutChain
@@ -50,6 +52,8 @@ class Checkpoint:
     threshold: float
     history: History = field(default_factory=list)
     pruned: bool = False
+    earlier_recipes: list[dict[str, Any]] = field(default_factory=list)
+    preparation: float = 0.0
 
     @property
     def kind(self) -> str:
@@ -82,6 +86,8 @@ def save_checkpoint(
         file.attrs["arch"] = checkpoint.arch
         file.attrs["arch_kwargs"] = json.dumps(checkpoint.arch_kwargs)
         file.attrs["recipe"] = json.dumps(checkpoint.recipe)
+        file.attrs["earlier_recipes"] = json.dumps(checkpoint.earlier_recipes)
+        file.attrs["preparation"] = checkpoint.preparation
         file.attrs["dataset"] = checkpoint.dataset
         file.attrs["input_shape"] = checkpoint.input_shape
         file.attrs["threshold"] = checkpoint.threshold
@@ -142,6 +148,8 @@ def load_checkpoint(
             threshold=float(read_attribute(file, "threshold")),
             history=_read_history(file["history"]),
             pruned=read_attribute(file, "kind") == "pruned",
+            earlier_recipes=read_json_attribute(file, "earlier_recipes"),
+            preparation=float(read_attribute(file, "preparation")),
         )
         if load_training is not None:
             if "training" not in file:

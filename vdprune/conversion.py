@@ -7,6 +7,7 @@ import chainer.links as L
 from chainer import Link
 
 from vdprune.errors import ArgumentError
+from vdprune.functions.prior import LOG_UNIFORM, k1_of
 from vdprune.links import (
     SparseConvolution2D,
     SparseLinear,
@@ -15,11 +16,11 @@ from vdprune.links import (
     VariationalDropoutLinear,
 )
 from vdprune.links.sparse import Sparse
+from vdprune.links.threshold import resolve_threshold
 
-# the twin, and whether it masks the variance of a cut weight unless told otherwise
-_TWINS: dict[type, tuple[type, bool]] = {
-    L.Linear: (VariationalDropoutLinear, False),
-    L.Convolution2D: (VariationalDropoutConvolution2D, True),
+_TWINS: dict[type, type] = {
+    L.Linear: VariationalDropoutLinear,
+    L.Convolution2D: VariationalDropoutConvolution2D,
 }
 
 
@@ -42,6 +43,7 @@ def to_variational_dropout(
     loga_threshold: float | None = None,
     initial_log_sigma2: float = -10.0,
     mask_variance: bool | None = None,
+    prior: str = LOG_UNIFORM,
 ) -> ConversionReport:
     """Turn every Linear and Convolution2D of a model into its variational twin, in place.
 
@@ -56,13 +58,17 @@ def to_variational_dropout(
         initial_log_sigma2: Where every log sigma^2 starts.
         mask_variance: Whether the variance of a cut weight is masked in training; by default
             in convolutions only, as the authors do.
+        prior: Prior of the weights: see `VariationalDropoutLinear`.
 
     Returns:
         What was converted and what was left alone.
 
     Raises:
-        ArgumentError: The thresholds disagree, or an optimizer is set up already.
+        ArgumentError: The thresholds disagree, there is no such prior, or an optimizer is set up
+            already.
     """
+    resolve_threshold(p_threshold, loga_threshold)  # a model is converted as a whole or not at all
+    k1_of(prior)
     converted: list[str] = []
     left_alone: list[tuple[str, str]] = []
     named_links = _unique_named_links(chain)
@@ -74,13 +80,13 @@ def to_variational_dropout(
             )
     for name, link in named_links:
         if type(link) in _TWINS:
-            twin, masks = _TWINS[type(link)]
-            link.__class__ = twin
+            link.__class__ = _TWINS[type(link)]
             link.init_variational_dropout(
                 p_threshold,
                 loga_threshold,
                 initial_log_sigma2,
-                masks if mask_variance is None else mask_variance,
+                link.masks_variance_by_default if mask_variance is None else mask_variance,
+                prior,
             )
             converted.append(name)
         elif link._params:

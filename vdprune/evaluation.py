@@ -1,13 +1,19 @@
 """Error and loss of a network on some examples."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import chainer
 import chainer.functions as F
-from chainer import Chain
+from chainer import Chain, LinkHook
+from chainer.links import Convolution2D
 
 from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
+
+_MOST_EXAMPLES = 2500
+_MOST_NUMBERS = 100_000_000  # that a layer works with at a time: 0.4 GB
 
 
 @dataclass(frozen=True)
@@ -25,13 +31,13 @@ class Evaluation:
     loss: float
 
 
-def evaluate(model: Chain, split: Split, batch_size: int = 2500) -> Evaluation:
+def evaluate(model: Chain, split: Split, batch_size: int | None = None) -> Evaluation:
     """Run a network on examples, without noise and with its cut weights at zero.
 
     Args:
         model: The network; its device is used.
         split: The examples and their labels.
-        batch_size: Examples at a time.
+        batch_size: Examples at a time; None for as many as do not take too much memory.
 
     Returns:
         Error and loss.
@@ -43,6 +49,8 @@ def evaluate(model: Chain, split: Split, batch_size: int = 2500) -> Evaluation:
     wrong, loss = 0, 0.0
     testing = chainer.using_config("train", False)
     with testing, chainer.no_backprop_mode(), chainer.using_device(model.device):
+        if batch_size is None:
+            batch_size = _choose_batch_size(model, model.device.send(split.x[:1]))
         for start in range(0, len(split.x), batch_size):
             x = model.device.send(split.x[start : start + batch_size])
             t = split.t[start : start + batch_size]
@@ -57,3 +65,24 @@ def evaluate(model: Chain, split: Split, batch_size: int = 2500) -> Evaluation:
             wrong += int((y.array.argmax(axis=1) != t).sum())
     n = len(split.x)
     return Evaluation(n, 100 * wrong / n, loss / n)
+
+
+def _choose_batch_size(model: Chain, x: Any) -> int:
+    """Choose by what the layers make of one example."""
+    with _LargestLayer() as hook:
+        model(x)
+    return max(1, min(_MOST_EXAMPLES, _MOST_NUMBERS // hook.numbers))
+
+
+class _LargestLayer(LinkHook):
+    """Remembers with how many numbers a layer works at most; a convolution unfolds its inputs."""
+
+    def __init__(self) -> None:
+        self.numbers = 1
+
+    def forward_postprocess(self, args: Any) -> None:
+        numbers = args.out.size
+        if isinstance(args.link, Convolution2D):
+            channels, ksize = args.args[0].shape[1], args.link.W.shape[2:]
+            numbers = math.prod((channels, *ksize, *args.out.shape[2:]))
+        self.numbers = max(self.numbers, numbers)

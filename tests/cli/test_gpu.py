@@ -12,14 +12,11 @@ import h5py
 import numpy
 import pytest
 
-from tests.conftest import STAND_IN, Run, wants_real_gpu
+from tests.conftest import STAND_IN, Run, change_phase, recipe_options, wants_real_gpu
 
 pytestmark = pytest.mark.gpu
 
-RECIPE = (
-    *("--epochs", 3, "--batch-size", 50, "--seed", 3),
-    *("--theta-std", 0.1, "--kl-start", 1, "--kl-end", 2),
-)
+RECIPE = (*recipe_options(3, 50, kl_weight=(1, 2), theta_std=0.1), "--seed", 3)
 
 
 @pytest.fixture
@@ -120,10 +117,9 @@ def test_an_interrupted_run_goes_on(
 def test_a_run_that_goes_on_elsewhere_is_told_of(
     run_on_gpu: Any, run: Run, tiny_npz: Path, tmp_path: Path
 ) -> None:
-    recipe = ("--epochs", 2, "--batch-size", 100, "--kl-start", 0, "--kl-end", 1)
+    recipe = recipe_options(2, 100, kl_weight=(0, 1))
     assert_done(run_on_gpu("train", "--dataset", tiny_npz, *recipe, "--gpu", 0))
-    with h5py.File(tmp_path / "checkpoint.h5", "a") as file:
-        file.attrs["recipe"] = json.dumps(json.loads(file.attrs["recipe"]) | {"epochs": 3})
+    change_phase(tmp_path / "checkpoint.h5", epochs=3)
     result = run("train", "--resume")
     assert_done(result)
     assert "the run was on GPU 0 so far: on the CPU it ends close to where" in result.stderr
@@ -173,7 +169,7 @@ def test_no_memory_for_evaluation(ill_gpu: Any, trained: Path) -> None:
 def test_a_gpu_that_vanishes_leaves_the_last_checkpoint(
     ill_gpu: Any, tiny_npz: Path, tmp_path: Path
 ) -> None:
-    recipe = ("--epochs", 30, "--batch-size", 50, "--kl-start", 0, "--kl-end", 1)
+    recipe = recipe_options(30, 50, kl_weight=(0, 1))
     command = ("train", "--dataset", tiny_npz, *recipe, "--gpu", 0)
     result = ill_gpu(*command, env={"STAND_IN_VANISH_AFTER": "1500"})
     assert_one_line(

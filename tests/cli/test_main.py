@@ -13,7 +13,7 @@ import numpy
 import pytest
 
 import vdprune
-from tests.conftest import Run
+from tests.conftest import Run, recipe_options
 from vdprune.cli.main import cli
 
 COMMANDS = ("train", "prune", "eval", "export", "sweep", "plot", "report")
@@ -148,8 +148,8 @@ def test_chain_works_as_typed(
     run: Run, tmp_path: Path, tiny_npz: Path, arch: str, pixels: int
 ) -> None:
     dataset = _enlarge(tiny_npz, tmp_path / "images.npz", pixels)
-    recipe = ("--epochs", 2, "--batch-size", 100, "--kl-start", 1, "--kl-end", 20)
-    train = run("train", "--arch", arch, "--dataset", dataset, *recipe, "--theta-std", 0.1)
+    recipe = recipe_options(2, 100, kl_weight=(1, 20), theta_std=0.1)
+    train = run("train", "--arch", arch, "--dataset", dataset, *recipe)
     steps = [
         train,
         run("prune", "--threshold", "3.0"),

@@ -16,14 +16,11 @@ import h5py
 import numpy
 import pytest
 
-from tests.conftest import Run, run_vdprune
+from tests.conftest import Run, recipe_options, run_vdprune
 
 EPOCHS, BATCH = 12, 20
 STEPS = 300 // BATCH
-RECIPE = (
-    *("--epochs", EPOCHS, "--batch-size", BATCH, "--seed", 3),
-    *("--theta-std", 0.1, "--kl-start", 2, "--kl-end", 20),
-)
+RECIPE = (*recipe_options(EPOCHS, BATCH, kl_weight=(2, 20), theta_std=0.1), "--seed", 3)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, run_vdprune
+from tests.conftest import Run, recipe_options, run_vdprune
 
 
 def test_table_and_picture(run: Run, trained: Path, tmp_path: Path) -> None:
@@ -37,18 +37,7 @@ def test_json_is_what_eval_says(run: Run, trained: Path) -> None:
 @pytest.fixture(scope="module")
 def held_out(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("held_out")
-    recipe = (
-        "--epochs",
-        6,
-        "--batch-size",
-        20,
-        "--theta-std",
-        0.1,
-        "--kl-start",
-        3,
-        "--kl-end",
-        20,
-    )
+    recipe = recipe_options(6, 20, kl_weight=(3, 20), theta_std=0.1)
     result = run_vdprune(
         *("train", "--dataset", tiny_npz, *recipe, "--validation", 60, "--quiet"), cwd=folder
     )

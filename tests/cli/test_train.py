@@ -4,13 +4,12 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy
 import pytest
 
-from tests.conftest import Run, run_vdprune
+from tests.conftest import Run, change_phase, recipe_options, run_vdprune
 
 VALIDATION = 60
 EPOCHS = 5
@@ -28,17 +27,11 @@ def _error_lines(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if line.startswith("vdprune: error: ")]
 
 
-def _change_recipe(path: Path, **values: Any) -> None:
-    with h5py.File(path, "r+") as file:
-        recipe = {**json.loads(file.attrs["recipe"]), **values}
-        file.attrs["recipe"] = json.dumps(recipe)
-
-
 @pytest.fixture(scope="module")
 def held_out(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder where a run with a validation split was made, and what the run wrote on stderr."""
     folder = tmp_path_factory.mktemp("held_out")
-    recipe = ("--epochs", EPOCHS, "--batch-size", 20, "--kl-start", 1, "--kl-end", 3)
+    recipe = recipe_options(EPOCHS, 20, kl_weight=(1, 3))
     result = run_vdprune(
         "train", "--dataset", tiny_npz, *recipe, "--validation", VALIDATION, cwd=folder
     )
@@ -75,7 +68,7 @@ def test_best_epoch_is_that_of_lowest_error_at_full_kl_weight(held_out: tuple[Pa
 
 
 def test_no_best_epoch_before_the_kl_weight_is_1(run: Run, tmp_path: Path, tiny_npz: Path) -> None:
-    recipe = ("--epochs", 2, "--batch-size", 100, "--kl-start", 1, "--kl-end", 4)
+    recipe = recipe_options(2, 100, kl_weight=(1, 4))
     result = run("train", "--dataset", tiny_npz, *recipe, "--validation", VALIDATION, "--quiet")
     assert result.returncode == 0, result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.h5"]
@@ -129,7 +122,7 @@ def diverged(
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """The folder of a run whose first step goes much too far, and how it ended."""
     folder = tmp_path_factory.mktemp("diverged")
-    options = ("--epochs", 3, "--learning-rate", 1e30, "--quiet")
+    options = ("--epochs", 3, "--set", "variational.learning_rate=1e30", "--quiet")
     return folder, run_vdprune("train", "--dataset", tiny_npz, *options, cwd=folder)
 
 
@@ -158,7 +151,7 @@ def test_diverged_later_epoch_leaves_the_checkpoint(
 ) -> None:
     path = tmp_path / "checkpoint.h5"
     shutil.copy(trained / "checkpoint.h5", path)
-    _change_recipe(path, epochs=12, learning_rate=1e30, learning_rate_hold=12.0)
+    change_phase(path, epochs=12, learning_rate=1e30)
     before = path.read_bytes()
     result = run("train", "--resume")
     assert (result.returncode, result.stdout) == (1, "")
@@ -175,7 +168,7 @@ def test_epoch_that_ends_in_nan_does_not_replace_the_checkpoint(
     path = tmp_path / "checkpoint.h5"
     result = run("train", "--dataset", tiny_npz, "--epochs", 1, "--batch-size", 300, "--quiet")
     assert result.returncode == 0, result.stderr
-    _change_recipe(path, epochs=5, learning_rate=1e30, learning_rate_hold=5.0)
+    change_phase(path, epochs=5, learning_rate=1e30)
     result = run("train", "--resume", "--quiet")
     assert result.returncode == 1
     assert len(_error_lines(result.stderr)) == 1

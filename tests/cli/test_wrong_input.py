@@ -46,7 +46,7 @@ def folder(trained: Path, tiny_npz: Path, tmp_path_factory: pytest.TempPathFacto
     checkpoint = folder / "checkpoint.h5"
     with h5py.File(checkpoint, "r") as file:
         recipe = json.loads(file.attrs["recipe"])
-    unfinished = {**recipe, "epochs": 12}
+    unfinished = {**recipe, "phases": [{**recipe["phases"][0], "epochs": 12}]}
 
     whole = checkpoint.read_bytes()
     (folder / "cut.h5").write_bytes(whole[: len(whole) // 2])

@@ -26,14 +26,14 @@ FILES = {
 names = pytest.mark.parametrize("name", FILES)
 
 
-def make_batches(name: str) -> dict[str, Batch]:
+def make_batches(name: str, per_batch: int = PER_BATCH) -> dict[str, Batch]:
     random = numpy.random.default_rng(7)
     classes = 10 if name == "cifar10" else 100
     train, test = FILES[name]
     batches = {
         file: (
-            random.integers(0, 256, (PER_BATCH, 3, 32, 32)).astype(numpy.uint8),
-            random.integers(0, classes - 1, PER_BATCH),
+            random.integers(0, 256, (per_batch, 3, 32, 32)).astype(numpy.uint8),
+            random.integers(0, classes - 1, per_batch),
         )
         for file in [*train, test]
     }

@@ -17,6 +17,7 @@ from tests.test_checkpoint import (
     make_checkpoint,
     structural_positions,
 )
+from vdprune.archs import build_arch
 from vdprune.checkpoint import Checkpoint, load_checkpoint
 from vdprune.errors import ArgumentError, FileFormatError, FileWriteError
 from vdprune.export import Weights, export_weights, load_weights
@@ -63,6 +64,27 @@ def test_the_exported_network_computes_what_the_pruned_one_does(
     expected = logits(pruned.model, x)
     assert len(set(expected.argmax(axis=1))) > 1
     numpy.testing.assert_array_equal(logits(loaded.build(), x), expected)
+
+
+@encodings
+@endings
+def test_statistics_of_batch_normalization_go_along(
+    tmp_path: Path, encoding: str, ending: str
+) -> None:
+    kwargs = {"input_shape": [1, 16, 16], "classes": 3, "theta_std": 0.1}
+    model = build_arch("lenet5-bn", **kwargs)
+    model.to_variational_dropout()
+    x = numpy.random.default_rng(5).integers(0, 256, (40, 1, 16, 16)).astype(numpy.uint8)
+    model.scaling.fit(x, 1 / 256)
+    with chainer.no_backprop_mode():
+        model(x)  # in training mode, in which the statistics are learned
+    path = tmp_path / f"weights{ending}"
+    export_weights(Checkpoint(model, "lenet5-bn", kwargs, {}, "tiny", 3.0), path, encoding)
+    loaded = load_weights(path).build()
+    for name in ("avg_mean", "avg_var"):
+        numpy.testing.assert_array_equal(getattr(loaded.bn2, name), getattr(model.bn2, name))
+    assert model.bn2.avg_mean.any()
+    numpy.testing.assert_array_equal(logits(loaded, x), logits(model, x))
 
 
 @encodings

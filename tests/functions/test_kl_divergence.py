@@ -3,10 +3,12 @@ import itertools
 import numpy
 import pytest
 import scipy.integrate
+import scipy.optimize
 import scipy.special
 import scipy.stats
 from chainer import Variable, gradient_check
 
+from vdprune.errors import ArgumentError
 from vdprune.functions import kl_divergence
 
 
@@ -44,6 +46,29 @@ def test_formula_of_the_paper() -> None:
     assert float(kl_divergence(x).array) == pytest.approx(expected.sum(), rel=1e-12)
 
 
+@pytest.mark.parametrize(("theta", "sigma"), [(0.7, 0.1), (-0.2, 0.3), (0.01, 2.0)])
+def test_ard_is_the_smallest_divergence_from_a_normal_prior(theta: float, sigma: float) -> None:
+    def divergence(log_gamma: float) -> float:
+        """KL(N(theta, sigma^2) || N(0, gamma))."""
+        gamma = numpy.exp(log_gamma)
+        return 0.5 * (log_gamma - numpy.log(sigma**2) + (sigma**2 + theta**2) / gamma - 1)
+
+    smallest = scipy.optimize.minimize_scalar(divergence, tol=1e-12).fun
+    log_alpha = numpy.array([numpy.log(sigma**2 / theta**2)])
+    assert float(kl_divergence(log_alpha, "ard").array) == pytest.approx(smallest, rel=1e-6)
+
+
+def test_formula_of_ard() -> None:
+    x = numpy.linspace(-8, 8, 33)
+    expected = (0.5 * numpy.log1p(1 / numpy.exp(x))).sum()
+    assert float(kl_divergence(x, "ard").array) == pytest.approx(expected, rel=1e-12)
+
+
+def test_an_unknown_prior_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="prior is 'ARD': it must be 'log-uniform' or 'ard'"):
+        kl_divergence(numpy.zeros(3), "ARD")
+
+
 def test_float32_agrees_with_float64() -> None:
     x = numpy.random.uniform(-8, 8, (300, 784))
     y = kl_divergence(x.astype("f"))
@@ -59,10 +84,11 @@ def test_falls_to_zero_as_noise_grows() -> None:
 
 
 @pytest.mark.parametrize("value", [-8.0, -3.0, 0.0, 3.0, 8.0])
-def test_gradient(value: float) -> None:
+@pytest.mark.parametrize("prior", ["log-uniform", "ard"])
+def test_gradient(prior: str, value: float) -> None:
     x = numpy.random.uniform(value - 0.5, value + 0.5, (3, 4))
     gradient_check.check_backward(
-        kl_divergence, (x,), numpy.array(0.7), dtype="d", atol=1e-6, rtol=1e-5
+        lambda x: kl_divergence(x, prior), (x,), numpy.array(0.7), dtype="d", atol=1e-6, rtol=1e-5
     )
 
 

@@ -6,11 +6,13 @@ from vdprune.errors import ArgumentError
 from vdprune.functions import local_reparameterisation
 
 
-def test_value_with_given_noise() -> None:
+@pytest.mark.parametrize("noise_scale", [1.0, 0.3, 0.0])
+def test_value_with_given_noise(noise_scale: float) -> None:
     mean, noise = numpy.random.randn(2, 3, 4)
     variance = numpy.random.rand(3, 4)
-    y = local_reparameterisation(mean, variance, noise)
-    numpy.testing.assert_allclose(y.array, mean + noise * numpy.sqrt(variance + 1e-8))
+    y = local_reparameterisation(mean, variance, noise, noise_scale)
+    deviation = numpy.sqrt(variance + 1e-8)
+    numpy.testing.assert_allclose(y.array, mean + noise_scale * noise * deviation)
 
 
 def test_noise_is_standard_normal_and_new_each_time() -> None:
@@ -34,7 +36,7 @@ def test_noise_follows_the_global_seed() -> None:
 def test_gradient() -> None:
     mean, noise, grad = numpy.random.randn(3, 3, 4)
     gradient_check.check_backward(
-        lambda m, v: local_reparameterisation(m, v, noise),
+        lambda m, v: local_reparameterisation(m, v, noise, 0.3),
         (mean, numpy.random.uniform(0.1, 1, (3, 4))),
         grad,
         dtype="d",

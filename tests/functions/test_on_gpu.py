@@ -62,6 +62,8 @@ def make_weights(shape: tuple[int, ...]) -> list[numpy.ndarray]:
 
 noises = pytest.mark.parametrize("is_given", [True, False], ids=["given", "drawn"])
 masks = pytest.mark.parametrize("mask_variance", [True, False])
+OPTIONS: list[dict[str, Any]] = [{}, {"prior": "ard", "noise_scale": 0.3}]
+options = pytest.mark.parametrize("options", OPTIONS, ids=str)
 # draws are made in float32, the rest is done in float64
 TOLERANCES = {True: 1e-12, False: 2e-6}
 
@@ -69,13 +71,16 @@ TOLERANCES = {True: 1e-12, False: 2e-6}
 @noises
 @masks
 @pytest.mark.parametrize("nobias", [True, False])
-def test_linear(gpu: Any, nobias: bool, mask_variance: bool, is_given: bool) -> None:
+@options
+def test_linear(
+    gpu: Any, options: dict[str, Any], nobias: bool, mask_variance: bool, is_given: bool
+) -> None:
     arrays = [numpy.random.randn(13, 17), *make_weights((11, 17))]
     arrays += [] if nobias else [numpy.random.randn(11)]
 
     def function(x: Any, W: Any, log_sigma2: Any, b: Any = None, noise: Any = None) -> Any:
         return variational_dropout_linear(
-            x, W, log_sigma2, b, mask_variance=mask_variance, noise=noise
+            x, W, log_sigma2, b, mask_variance=mask_variance, noise=noise, **options
         )
 
     noise = numpy.random.randn(13, 11) if is_given else None
@@ -108,6 +113,7 @@ CONVOLUTIONS = {
     "stride and pad": ({"stride": 2, "pad": 1}, 4),
     "pairs and dilation": ({"stride": (1, 2), "pad": (2, 1), "dilate": 2}, 4),
     "groups": ({"groups": 2}, 2),
+    "ARD, less noise": ({"prior": "ard", "noise_scale": 0.3}, 4),
 }
 
 

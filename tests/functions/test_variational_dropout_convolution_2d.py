@@ -57,14 +57,21 @@ def make_inputs(log_alphas: tuple[float, float], groups: int = 1) -> dict[str, A
     }
 
 
-def test_value_against_scipy() -> None:
+@pytest.mark.parametrize(("prior", "noise_scale"), [("log-uniform", 1.0), ("ard", 0.3)])
+def test_value_against_scipy(prior: str, noise_scale: float) -> None:
     a = make_inputs((-4, 7))
     noise = numpy.random.randn(2, 4, 4, 3)
     y, divergence = variational_dropout_convolution_2d(
-        a["x"], a["W"], a["log_sigma2"], a["b"], noise=noise
+        a["x"],
+        a["W"],
+        a["log_sigma2"],
+        a["b"],
+        noise=noise,
+        prior=prior,
+        noise_scale=noise_scale,
     )
     la = log_alpha(a["W"], a["log_sigma2"])
-    numpy.testing.assert_allclose(divergence.array, kl_divergence(la).array)
+    numpy.testing.assert_allclose(divergence.array, kl_divergence(la, prior).array)
     kept = la.array <= 3
     sigma2 = numpy.exp(a["log_sigma2"]) * kept
 
@@ -78,15 +85,26 @@ def test_value_against_scipy() -> None:
         )  # fmt: skip
 
     mean = convolve(a["x"], a["W"] * kept) + a["b"][:, None, None]
-    expected = mean + noise * numpy.sqrt(convolve(a["x"] ** 2, sigma2) + 1e-8)
+    expected = mean + noise_scale * noise * numpy.sqrt(convolve(a["x"] ** 2, sigma2) + 1e-8)
     numpy.testing.assert_allclose(y.array, expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 @pytest.mark.parametrize("mask_variance", [False, True])
-@pytest.mark.parametrize("log_alphas", [(-4, 7.9), (8.5, 12)], ids=["mixed", "clipped"])
+@pytest.mark.parametrize(
+    ("log_alphas", "options"),
+    [
+        ((-4, 7.9), {}),
+        ((8.5, 12), {}),
+        ((-4, 7.9), {"prior": "ard", "noise_scale": 0.3}),
+    ],
+    ids=["mixed", "clipped", "ARD, less noise"],
+)
 def test_gradient(
-    geometry: dict[str, Any], mask_variance: bool, log_alphas: tuple[float, float]
+    geometry: dict[str, Any],
+    mask_variance: bool,
+    log_alphas: tuple[float, float],
+    options: dict[str, Any],
 ) -> None:
     a = make_inputs(log_alphas, geometry.get("groups", 1))
     W, log_sigma2 = a["W"], a["log_sigma2"]
@@ -102,6 +120,7 @@ def test_gradient(
             **geometry,
             mask_variance=mask_variance,
             noise=noise,
+            **options,
         )
 
     gradient_check.check_backward(

@@ -33,8 +33,13 @@ def make_inputs(log_alphas: tuple[float, float]) -> dict[str, Any]:
     }
 
 
+OPTIONS: list[dict[str, Any]] = [{}, {"prior": "ard"}, {"noise_scale": 0.3}]
+options = pytest.mark.parametrize("options", OPTIONS, ids=str)
+
+
+@options
 @pytest.mark.parametrize("mask_variance", [False, True])
-def test_value(mask_variance: bool) -> None:
+def test_value(mask_variance: bool, options: dict[str, Any]) -> None:
     a = make_inputs((-4, 7))
     y, divergence = variational_dropout_linear(
         a["x"],
@@ -43,13 +48,16 @@ def test_value(mask_variance: bool) -> None:
         a["b"],
         mask_variance=mask_variance,
         noise=a["noise"],
+        **options,
     )
+    noise = a["noise"] * options.get("noise_scale", 1)
     kept = a["log_sigma2"] - numpy.log(a["W"] ** 2 + 1e-8) <= 3
     sigma2 = numpy.exp(a["log_sigma2"]) * (kept if mask_variance else 1)
     mean = a["x"] @ (a["W"] * kept).T + a["b"]
     variance = a["x"] ** 2 @ sigma2.T
-    numpy.testing.assert_allclose(y.array, mean + a["noise"] * numpy.sqrt(variance), rtol=1e-6)
-    expected = kl_divergence(log_alpha(a["W"], a["log_sigma2"])).array
+    numpy.testing.assert_allclose(y.array, mean + noise * numpy.sqrt(variance), rtol=1e-6)
+    prior = options.get("prior", "log-uniform")
+    expected = kl_divergence(log_alpha(a["W"], a["log_sigma2"]), prior).array
     numpy.testing.assert_allclose(divergence.array, expected)
 
 
@@ -60,14 +68,15 @@ def test_value(mask_variance: bool) -> None:
     ids=["kept", "cut", "clipped low", "clipped high"],
 )
 @pytest.mark.parametrize("nobias", [False, True])
+@options
 def test_gradient_of_the_parameters(
-    log_alphas: tuple[float, float], mask_variance: bool, nobias: bool
+    log_alphas: tuple[float, float], mask_variance: bool, nobias: bool, options: dict[str, Any]
 ) -> None:
     a = make_inputs(log_alphas)
 
     def function(x: Any, W: Any, log_sigma2: Any, *b: Any) -> Any:
         return variational_dropout_linear(
-            x, W, log_sigma2, *b, mask_variance=mask_variance, noise=a["noise"]
+            x, W, log_sigma2, *b, mask_variance=mask_variance, noise=a["noise"], **options
         )
 
     inputs = (a["x"], a["W"], a["log_sigma2"], *(() if nobias else (a["b"],)))
@@ -150,3 +159,29 @@ def test_inputs_that_must_not_be_written_to() -> None:
     y, _ = variational_dropout_linear(a["x"], W, a["log_sigma2"])
     F.sum(y).backward()
     assert numpy.isfinite(W.grad).all()
+
+
+def test_without_noise() -> None:
+    a = make_inputs((-4, 2))
+    x = Variable(a["x"])
+    y, _ = variational_dropout_linear(x, a["W"], a["log_sigma2"], a["b"], noise_scale=0.0)
+    numpy.testing.assert_allclose(y.array, a["x"] @ a["W"].T + a["b"], rtol=1e-12)
+    F.sum(y).backward()
+    numpy.testing.assert_allclose(x.grad, numpy.tile(a["W"].sum(axis=0), (3, 1)), rtol=1e-12)
+
+
+def test_drawn_noise_is_scaled() -> None:
+    a = make_inputs((-4, 2))
+    arrays = a["x"], a["W"], a["log_sigma2"]
+    mean = a["x"] @ a["W"].T
+    drawn = []
+    for noise_scale in (1.0, 0.3):
+        numpy.random.seed(1)
+        drawn.append(variational_dropout_linear(*arrays, noise_scale=noise_scale)[0].array - mean)
+    numpy.testing.assert_allclose(drawn[1], 0.3 * drawn[0], rtol=1e-6)
+
+
+def test_an_unknown_prior_is_refused() -> None:
+    a = make_inputs((-4, 2))
+    with pytest.raises(ArgumentError, match="prior is 'normal': it must be 'log-uniform' or 'ard'"):
+        variational_dropout_linear(a["x"], a["W"], a["log_sigma2"], prior="normal")

@@ -6,9 +6,11 @@ import numpy
 
 Array = numpy.ndarray
 
+K1 = 0.63576  # of the log-uniform prior; with 0 in its place the divergence is that of ARD's
+
 
 def weight_moments(
-    W: Array, log_sigma2: Array, threshold: float, mask_variance: bool
+    W: Array, log_sigma2: Array, threshold: float, mask_variance: bool, k1: float = K1
 ) -> tuple[Array, Array, Array, float]:
     """Return mean, variance, log alpha and KL divergence."""
     W, log_sigma2 = W.astype("f8"), log_sigma2.astype("f8")
@@ -16,7 +18,7 @@ def weight_moments(
     is_cut = log_alpha > threshold
     variance = numpy.exp(log_alpha) * W**2
     sigmoid = 1 / (1 + numpy.exp(-(1.87320 + 1.48695 * log_alpha)))
-    divergence = 0.63576 - 0.63576 * sigmoid + 0.5 * numpy.log1p(numpy.exp(-log_alpha))
+    divergence = k1 - k1 * sigmoid + 0.5 * numpy.log1p(numpy.exp(-log_alpha))
     return (
         numpy.where(is_cut, 0, W),
         numpy.where(is_cut & mask_variance, 0, variance),
@@ -25,10 +27,10 @@ def weight_moments(
     )
 
 
-def divergence_slope(log_alpha: Array) -> Array:
+def divergence_slope(log_alpha: Array, k1: float = K1) -> Array:
     """Return the derivative of a weight's KL divergence by its log alpha, 0 where that is clipped."""
     sigmoid = 1 / (1 + numpy.exp(-(1.87320 + 1.48695 * log_alpha)))
-    slope = -0.63576 * 1.48695 * sigmoid * (1 - sigmoid) - 0.5 / (1 + numpy.exp(log_alpha))
+    slope = -k1 * 1.48695 * sigmoid * (1 - sigmoid) - 0.5 / (1 + numpy.exp(log_alpha))
     return numpy.where(abs(log_alpha) < 8, slope, 0)
 
 

@@ -21,7 +21,8 @@ def make_rows(images_first: numpy.ndarray, is_filters_first: bool) -> tuple:
 @dtypes
 @orders
 @pytest.mark.parametrize("is_given", [False, True])
-def test_samples(is_given: bool, is_filters_first: bool, dtype: str) -> None:
+@pytest.mark.parametrize("noise_scale", [1.0, 0.3])
+def test_samples(noise_scale: float, is_given: bool, is_filters_first: bool, dtype: str) -> None:
     images, filters, pixels, first = 3, 6, 7, 4
     alive = numpy.array([1, 2, 5])
     mean = numpy.random.randn(images, 3, pixels).astype(dtype)
@@ -32,11 +33,13 @@ def test_samples(is_given: bool, is_filters_first: bool, dtype: str) -> None:
     given = numpy.random.randn(*y.shape).astype(dtype) if is_given else y[:0]
     means, steps = make_rows(mean, is_filters_first)
     variances, _ = make_rows(variance, is_filters_first)
-    convolution.sample(means, variances, steps, places, b, first, given, 5, 6, y, slopes)
+    settings = noise_scale, given, 5, 6
+    convolution.sample(means, variances, steps, places, b, first, *settings, y, slopes)
 
     columns = list(range(first * pixels, (first + images) * pixels))
     noise = reference.normals(filters, columns, (5, 6)).reshape(filters, images, pixels)
     noise = given[:, alive] if is_given else noise.transpose(1, 0, 2)[:, alive]
+    noise = noise_scale * noise
     deviation = numpy.sqrt(variance + 1e-8)
     expected, expected_slopes = numpy.zeros((2, *y.shape))
     expected[:, alive] = mean + deviation * noise

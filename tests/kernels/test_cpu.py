@@ -12,13 +12,18 @@ from vdprune.kernels import cpu
 TOLERANCE = {"f4": 1e-5, "f8": 1e-12}
 dtypes = pytest.mark.parametrize("dtype", ["f4", "f8"])
 masks = pytest.mark.parametrize("mask_variance", [False, True])
+priors = pytest.mark.parametrize("k1", [reference.K1, 0.0], ids=["log-uniform", "ard"])
 
 
 def weight_moments(
-    W: numpy.ndarray, log_sigma2: numpy.ndarray, threshold: float, mask_variance: bool
+    W: numpy.ndarray,
+    log_sigma2: numpy.ndarray,
+    threshold: float,
+    mask_variance: bool,
+    k1: float = reference.K1,
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, float]:
     results = [numpy.full_like(W, 77) for _ in range(4)]
-    divergence = cpu.weight_moments(W, log_sigma2, threshold, mask_variance, *results)
+    divergence = cpu.weight_moments(W, log_sigma2, threshold, mask_variance, k1, *results)
     return (*results, divergence)
 
 
@@ -30,11 +35,12 @@ def make_weights(size: int, dtype: str) -> tuple[numpy.ndarray, numpy.ndarray]:
 
 @dtypes
 @masks
+@priors
 @pytest.mark.parametrize("size", [0, 1, 7, 2048, 2049, 20_000])
-def test_moments(size: int, mask_variance: bool, dtype: str) -> None:
+def test_moments(size: int, k1: float, mask_variance: bool, dtype: str) -> None:
     W, log_sigma2 = make_weights(size, dtype)
-    mean, variance, alpha, slope, divergence = weight_moments(W, log_sigma2, 3.0, mask_variance)
-    expected = reference.weight_moments(W, log_sigma2, 3.0, mask_variance)
+    mean, variance, alpha, slope, divergence = weight_moments(W, log_sigma2, 3.0, mask_variance, k1)
+    expected = reference.weight_moments(W, log_sigma2, 3.0, mask_variance, k1)
     log_alpha = expected[2]
     # float32 may see a log alpha on the other side of the threshold, or clipped
     sure = numpy.min([abs(log_alpha - edge) for edge in (-8, 3, 8)], axis=0) > 1e-5
@@ -43,7 +49,7 @@ def test_moments(size: int, mask_variance: bool, dtype: str) -> None:
         (mean, expected[0]),
         (variance, expected[1]),
         (abs(alpha), numpy.exp(log_alpha)),
-        (slope, reference.divergence_slope(log_alpha)),
+        (slope, reference.divergence_slope(log_alpha, k1)),
     ):
         assert mine.dtype == dtype
         numpy.testing.assert_allclose(
@@ -53,14 +59,15 @@ def test_moments(size: int, mask_variance: bool, dtype: str) -> None:
     assert divergence == pytest.approx(expected[3], rel=TOLERANCE[dtype])
 
 
-def test_the_float32_kernels_are_exact_to_a_few_roundings() -> None:
+@priors
+def test_the_float32_kernels_are_exact_to_a_few_roundings(k1: float) -> None:
     log_alpha = numpy.linspace(-7.99, 7.99, 100_001)
     W = numpy.ones(log_alpha.size, "f4")
     log_sigma2 = log_alpha.astype("f4")
-    _, _, alpha, slope, divergence = weight_moments(W, log_sigma2, 3.0, False)
-    expected = reference.weight_moments(W, log_sigma2, 3.0, False)
+    _, _, alpha, slope, divergence = weight_moments(W, log_sigma2, 3.0, False, k1)
+    expected = reference.weight_moments(W, log_sigma2, 3.0, False, k1)
     numpy.testing.assert_allclose(abs(alpha), numpy.exp(expected[2]), rtol=1e-6)
-    numpy.testing.assert_allclose(slope, reference.divergence_slope(expected[2]), rtol=2e-6)
+    numpy.testing.assert_allclose(slope, reference.divergence_slope(expected[2], k1), rtol=2e-6)
     assert divergence == pytest.approx(expected[3], rel=2e-7)
 
 
@@ -95,12 +102,13 @@ def test_moments_of_any_number(numbers: numpy.ndarray, mask_variance: bool) -> N
 
 
 @masks
+@priors
 @pytest.mark.parametrize("part", ["mean", "variance", "divergence"])
-def test_gradients(part: str, mask_variance: bool) -> None:
+def test_gradients(part: str, k1: float, mask_variance: bool) -> None:
     """Against central differences of the reference."""
     W, log_sigma2 = make_weights(400, "f8")
     W += numpy.sign(W) * 0.01
-    _, _, alpha, slope, _ = weight_moments(W, log_sigma2, 3.0, mask_variance)
+    _, _, alpha, slope, _ = weight_moments(W, log_sigma2, 3.0, mask_variance, k1)
     log_alpha = numpy.log(abs(alpha))
     g_mean, g_variance = numpy.zeros_like(W), numpy.zeros_like(W)
     scale = 0.0
@@ -112,7 +120,7 @@ def test_gradients(part: str, mask_variance: bool) -> None:
 
     def objective(W: numpy.ndarray, log_sigma2: numpy.ndarray) -> numpy.ndarray:
         results = [
-            reference.weight_moments(w, s, 3.0, mask_variance)
+            reference.weight_moments(w, s, 3.0, mask_variance, k1)
             for w, s in zip(W[:, None], log_sigma2[:, None], strict=True)
         ]
         index = ["mean", "variance", "", "divergence"].index(part)

@@ -25,7 +25,14 @@ def make_layer(shape: tuple[int, int, int], dtype: str) -> dict[str, Any]:
     return {name: array.astype(dtype) for name, array in arrays.items()}
 
 
-def run(a: dict[str, Any], numbers: numpy.ndarray, mask_variance: bool, wants_x: bool) -> Any:
+def run(
+    a: dict[str, Any],
+    numbers: numpy.ndarray,
+    mask_variance: bool,
+    wants_x: bool,
+    k1: float = reference.K1,
+    noise_scale: float = 1.0,
+) -> Any:
     """Run both passes for outputs with these numbers among len(numbers) + 2."""
     rows, dtype = len(a["x"]), a["x"].dtype
     moments = tuple(numpy.full_like(a["W"], 77) for _ in range(4))
@@ -40,8 +47,10 @@ def run(a: dict[str, Any], numbers: numpy.ndarray, mask_variance: bool, wants_x:
         a["b"],
         3.0,
         mask_variance,
+        k1,
         moments,
         numbers,
+        noise_scale,
         numpy.empty((0, 0), dtype),
         1,
         2,
@@ -72,18 +81,24 @@ def run(a: dict[str, Any], numbers: numpy.ndarray, mask_variance: bool, wants_x:
     mask_variance=st.booleans(),
     wants_x=st.booleans(),
     dtype=st.sampled_from(["f4", "f8"]),
+    k1=st.sampled_from([reference.K1, 0.0]),
+    noise_scale=st.sampled_from([1.0, 0.3, 0.0]),
 )
 @settings(deadline=None)
-def test_both_passes(shape: Any, mask_variance: bool, wants_x: bool, dtype: str) -> None:
+def test_both_passes(
+    shape: Any, mask_variance: bool, wants_x: bool, dtype: str, k1: float, noise_scale: float
+) -> None:
     a = make_layer(shape, dtype)
     numbers = numpy.random.default_rng(1).permutation(shape[2] + 2)[: shape[2]].astype("u4")
-    divergence, y, moments, g_W, g_log_sigma2, g_x = run(a, numbers, mask_variance, wants_x)
+    divergence, y, moments, g_W, g_log_sigma2, g_x = run(
+        a, numbers, mask_variance, wants_x, k1, noise_scale
+    )
 
     mean, variance, _, expected_divergence = reference.weight_moments(
-        a["W"], a["log_sigma2"], 3.0, mask_variance
+        a["W"], a["log_sigma2"], 3.0, mask_variance, k1
     )
     x = a["x"].astype("f8")
-    noise = reference.normals(len(x), numbers.tolist(), (1, 2))
+    noise = noise_scale * reference.normals(len(x), numbers.tolist(), (1, 2))
     deviation = numpy.sqrt(x**2 @ variance.T + 1e-8)
     close = {"rtol": 1e-4, "atol": 1e-3}  # noise is float32
     assert divergence == pytest.approx(expected_divergence, rel=close["rtol"])
@@ -125,8 +140,10 @@ def test_parts_of_the_outputs_give_the_noise_that_the_whole_gives(parts: int) ->
             part["b"],
             3.0,
             False,
+            reference.K1,
             moments,
             rows.astype("u4"),
+            1.0,
             numpy.empty((0, 0)),
             1,
             2,

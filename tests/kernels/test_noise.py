@@ -17,12 +17,19 @@ def test_philox_is_the_published_one() -> None:
     assert reference.philox((0, 0), (0, 0)) == expected
 
 
-def sample(mean: numpy.ndarray, variance: numpy.ndarray, *key: int, columns: Any = None) -> Any:
+def sample(
+    mean: numpy.ndarray,
+    variance: numpy.ndarray,
+    *key: int,
+    columns: Any = None,
+    noise_scale: float = 1.0,
+) -> Any:
     """Return the draws and their slopes, of one-dimensional arrays as of a column."""
     y, slope = (array.copy().reshape(len(array), -1) for array in (mean, variance))
     if columns is None:
         columns = range(y.shape[1])
-    kernels.sample(y, slope, numpy.array(columns, "u4"), numpy.empty((0, 0), y.dtype), *key)
+    new = numpy.empty((0, 0), y.dtype)
+    kernels.sample(y, slope, numpy.array(columns, "u4"), noise_scale, new, *key)
     return y.reshape(mean.shape), slope.reshape(mean.shape)
 
 
@@ -42,12 +49,13 @@ def test_noise_is_philox_through_box_and_muller(
 
 
 @dtypes
-def test_samples(dtype: str) -> None:
+@pytest.mark.parametrize("noise_scale", [1.0, 0.3, 0.0])
+def test_samples(noise_scale: float, dtype: str) -> None:
     mean = numpy.random.randn(99, 10).astype(dtype)
     variance = numpy.random.uniform(0, 3, (99, 10)).astype(dtype)
     variance[:5] = 0
-    y, slope = sample(mean, variance, 5, 6)
-    noise = reference.normals(99, list(range(10)), (5, 6))
+    y, slope = sample(mean, variance, 5, 6, noise_scale=noise_scale)
+    noise = noise_scale * reference.normals(99, list(range(10)), (5, 6))
     noise[:5] = 0  # where there is no variance, there is no noise
     deviation = numpy.sqrt(variance + 1e-8)
     numpy.testing.assert_allclose(y, mean + deviation * noise, rtol=1e-5, atol=1e-5)
@@ -59,7 +67,8 @@ def test_samples_with_noise_that_is_given(dtype: str) -> None:
     mean, noise = numpy.random.randn(2, 9, 10).astype(dtype)
     variance = numpy.random.uniform(0, 3, (9, 10)).astype(dtype)
     y, slope = mean.copy(), variance.copy()
-    kernels.sample(y, slope, numpy.arange(10, dtype="u4"), noise, 5, 6)
+    kernels.sample(y, slope, numpy.arange(10, dtype="u4"), 0.7, noise, 5, 6)
+    noise *= 0.7
     deviation = numpy.sqrt(variance + 1e-8)
     numpy.testing.assert_allclose(y, mean + deviation * noise, rtol=1e-5, atol=1e-6)
     numpy.testing.assert_allclose(slope, noise / (2 * deviation), rtol=1e-5)

@@ -34,6 +34,7 @@ def test_signature_is_chainers_and_more() -> None:
         "loga_threshold",
         "initial_log_sigma2",
         "mask_variance",
+        "prior",
     ]
 
 

@@ -14,6 +14,7 @@ from chainer.training import StandardUpdater
 
 from tests.conftest import make_tiny_arrays
 from tests.training.test_trainer import (
+    PHASE,
     RECIPE,
     assert_same_parameters,
     data,  # noqa: F401  a fixture
@@ -26,12 +27,13 @@ from vdprune.checkpoint import load_checkpoint
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import DeviceError, NonFiniteLossError
 from vdprune.training.extensions import RandomOnGpu, TrainingInterruptedError
-from vdprune.training.trainer import Callbacks, TrainingRun, start_checkpoint
+from vdprune.training.start import start_checkpoint
+from vdprune.training.trainer import Callbacks, TrainingRun
 
 pytestmark = pytest.mark.gpu
 
 CPU = chainer.get_device("@numpy")
-COMPACTED = replace(RECIPE, epochs=4, compact_every=1)
+COMPACTED = replace(RECIPE, phases=(replace(PHASE, epochs=4),), compact_every=1)
 
 
 def start(
@@ -98,7 +100,7 @@ def test_convolutions_run(gpu: Any, data: Dataset, tmp_path: Path) -> None:  # n
         (images["x_train"][:40], images["y_train"][:40]),
         (images["x_test"][:10], images["y_test"][:10]),
     )
-    recipe = replace(RECIPE, epochs=1, batch_size=20, learning_rate_hold=1, kl_end=0.5)
+    recipe = replace(RECIPE.with_options(epochs=1), batch_size=20)
     for name, device in (("gpu", gpu), ("cpu", CPU)):
         start(large, tmp_path / f"{name}.h5", device, recipe, "lenet5").run()
     assert_close(tmp_path / "gpu.h5", tmp_path / "cpu.h5", 1e-3)

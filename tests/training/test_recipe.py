@@ -1,89 +1,83 @@
-import dataclasses
-import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vdprune.errors import ArgumentError
-from vdprune.training.recipe import RECIPES, Recipe
-from vdprune.training.schedules import kl_weight_at, learning_rate_at
+from vdprune.training.phase import Cut, Phase
+from vdprune.training.recipe import Recipe, Teacher
+from vdprune.training.recipe_files import load_recipe
+from vdprune.training.schedule import Schedule
 
-PAPER = RECIPES["paper"]
+PAPER = load_recipe("paper", "lenet300")
 
 
 def test_the_papers_recipe() -> None:
-    assert dataclasses.asdict(PAPER) == {
-        "name": "paper",
-        "epochs": 200,
-        "batch_size": 100,
-        "learning_rate": 1e-3,
-        "learning_rate_hold": 100,
-        "kl_start": 5,
-        "kl_end": 20,
-        "initial_log_sigma2": -10,
-        "threshold": 3,
-        "theta_std": 0.01,
-        "compact_every": 5,
-        "seed": 0,
-        "validation": 0,
-    }
-
-
-def test_learning_rate_is_held_then_falls_to_zero() -> None:
-    rates = [learning_rate_at(PAPER, epoch) for epoch in (0, 100, 101, 150, 199, 200)]
-    assert rates == pytest.approx([1e-3, 1e-3, 0.99e-3, 0.5e-3, 0.01e-3, 0])
-
-
-def test_kl_weight_rises_from_epoch_5_to_20() -> None:
-    weights = [kl_weight_at(PAPER, epoch) for epoch in (0, 5, 6, 11, 20, 199)]
-    assert weights == pytest.approx([0, 0, 1 / 15, 0.4, 1, 1])
-
-
-def test_schedules_without_a_slope() -> None:
-    recipe = Recipe(epochs=3, learning_rate_hold=3, kl_start=1, kl_end=1)
-    assert [learning_rate_at(recipe, epoch) for epoch in range(3)] == [1e-3] * 3
-    assert [kl_weight_at(recipe, epoch) for epoch in range(3)] == [0, 1, 1]
+    assert (
+        Recipe(
+            name="paper",
+            phases=(
+                Phase(
+                    name="variational",
+                    epochs=200,
+                    kind="variational",
+                    optimizer="adam",
+                    learning_rate=Schedule(((100, 1e-3), (200, 0))),
+                    kl_weight=Schedule(((5, 0), (20, 1))),
+                    prior="log-uniform",
+                    noise=Schedule(((0, 1),)),
+                    mask_variance=None,
+                ),
+            ),
+            batch_size=100,
+            threshold=3.0,
+            initial_log_sigma2=-10.0,
+            theta_std=None,
+            compact_every=5,
+            seed=0,
+            validation=0,
+        )
+        == PAPER
+    )
 
 
 def test_schedules_move_along_with_the_epochs() -> None:
-    recipe = PAPER.with_options(epochs=20)
-    assert (recipe.learning_rate_hold, recipe.kl_start, recipe.kl_end) == (10, 0.5, 2)
+    (phase,) = PAPER.with_options(epochs=20).phases
+    assert phase.learning_rate == Schedule(((10, 1e-3), (20, 0)))
+    assert phase.kl_weight == Schedule(((0.5, 0), (2, 1)))
 
 
-def test_a_schedule_that_is_given_stays() -> None:
-    recipe = PAPER.with_options(epochs=20, kl_end=6, seed=None)
-    assert (recipe.learning_rate_hold, recipe.kl_start, recipe.kl_end) == (10, 0.5, 6)
-    assert recipe.seed == 0
+def test_options_that_are_not_given_leave_the_recipe_alone() -> None:
+    assert PAPER.with_options(epochs=None, seed=None) == PAPER
+    assert PAPER.with_options(epochs=200) is not None
+    assert PAPER.with_options(seed=3).seed == 3
 
 
-@given(st.integers(1, 1000), st.floats(0, 1), st.floats(0, 1), st.floats(0, 2))
-def test_schedules_stay_within_their_bounds(
-    epochs: int, hold: float, start: float, ramp: float
-) -> None:
-    recipe = Recipe(
-        epochs=epochs,
-        learning_rate_hold=hold * epochs,
-        kl_start=start * epochs,
-        kl_end=(start + ramp) * epochs,
-    )
-    rates = [learning_rate_at(recipe, epoch) for epoch in range(epochs)]
-    weights = [kl_weight_at(recipe, epoch) for epoch in range(epochs)]
-    assert all(0 < rate <= recipe.learning_rate for rate in rates)
-    assert rates == sorted(rates, reverse=True)
-    assert all(0 <= weight <= 1 for weight in weights)
-    assert weights == sorted(weights)
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=5), st.integers(0, 400))
+def test_phases_share_the_epochs(lengths: list[int], more: int) -> None:
+    phases = tuple(Phase(f"phase {i}", epochs) for i, epochs in enumerate(lengths))
+    recipe = Recipe("any", phases).with_options(epochs=len(lengths) + more)
+    assert recipe.epochs == len(lengths) + more
+    assert min(phase.epochs for phase in recipe.phases) >= 1
+    for before, after in zip(lengths, recipe.phases, strict=True):
+        assert after.epochs == pytest.approx(
+            before * recipe.epochs / sum(lengths), abs=len(lengths) + 1
+        )
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_survives_json(recipe: Recipe) -> None:
-    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+def test_fewer_epochs_than_phases_are_refused() -> None:
+    recipe = Recipe("any", (Phase("a", 3), Phase("b", 3)))
+    with pytest.raises(
+        ArgumentError, match="epochs is 1: it must be 2 or more, one for each phase"
+    ):
+        recipe.with_options(epochs=1)
 
 
-def test_unknown_fields_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="do not match this version's: colour"):
-        Recipe.from_json({**PAPER.to_json(), "colour": 1})
+def test_settles_in_the_last_phase() -> None:
+    phases = (Phase("a", 30), Phase("b", 20, cuts=(Cut(4.0, compression=9.0),)))
+    assert Recipe("any", phases).settled_from == 34
 
 
 @pytest.mark.parametrize(
@@ -94,22 +88,39 @@ def test_unknown_fields_are_refused() -> None:
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**32}, "must be below 2"),
         ({"validation": -1}, "validation is -1"),
+        ({"copies": -1}, "copies is -1"),
+        ({"compact_every": -1}, "compact_every is -1"),
         ({"threshold": math.nan}, "threshold is nan"),
-        ({"learning_rate": math.inf}, "learning_rate is inf"),
-        ({"learning_rate": 0.0}, "above 0"),
         ({"theta_std": -1.0}, "above 0"),
-        ({"learning_rate_hold": 201.0}, "between 0 and the 200 epochs"),
-        ({"kl_start": 30.0}, "kl_start is 30, kl_end 20: "),
-        ({"kl_start": -1.0}, "kl_start is -1, kl_end 20: .* the first not below 0"),
+        ({"phases": ()}, "one at least"),
+        ({"phases": (Phase("a", 1), Phase("a", 1))}, "a name of its own"),
+        ({"phases": (Phase("seed", 1),)}, "no field of the recipe"),
     ],
 )
-def test_values_without_meaning_are_refused(options: dict, message: str) -> None:
+def test_values_without_meaning_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         PAPER.with_options(**options)
 
 
-def test_describe_tells_the_schedules() -> None:
-    assert PAPER.describe() == (
-        "recipe paper: epochs 200, batch 100; learning rate 0.001 until epoch 100, then linear to 0; "
-        "KL weight 0 until epoch 5, then linear to 1 at epoch 20; seed 0"
-    )
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "a file, or else an arch and a recipe"),
+        ({"arch": "lenet5-bn"}, "a file, or else an arch and a recipe"),
+        ({"file": "a.h5", "arch": "lenet5", "recipe": "dense"}, "a file, or else"),
+        ({"file": "a.h5", "temperature": 0.0}, "temperature is 0.0"),
+        ({"file": "a.h5", "weight": 0.0}, "weight is 0.0"),
+        ({"file": "a.h5", "weight": 1.5}, "weight is 1.5"),
+    ],
+)
+def test_teachers_without_meaning_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        Teacher(**values)
+
+
+def test_tells_itself_in_words() -> None:
+    assert PAPER.describe() == [
+        "recipe paper: epochs 200, batch 100, seed 0",
+        "variational (variational): 200 epochs; learning rate 0.001 until epoch 100, then linear to 0 "
+        "at epoch 200; KL weight 0 until epoch 5, then linear to 1 at epoch 20; prior log-uniform",
+    ]

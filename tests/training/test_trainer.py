@@ -10,18 +10,20 @@ from vdprune.checkpoint import load_checkpoint
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import ArgumentError, FileFormatError, FileWriteError, NonFiniteLossError
 from vdprune.training.extensions import TrainingInterruptedError
+from vdprune.training.phase import Phase
 from vdprune.training.recipe import Recipe
-from vdprune.training.trainer import Callbacks, TrainingRun, start_checkpoint
+from vdprune.training.schedule import Schedule
+from vdprune.training.start import start_checkpoint
+from vdprune.training.trainer import Callbacks, TrainingRun
 
 CPU = chainer.get_device("@numpy")
-RECIPE = Recipe(
-    epochs=3,
-    batch_size=50,
-    learning_rate_hold=1,
-    kl_start=0,
-    kl_end=2,
-    theta_std=0.1,
+PHASE = Phase(
+    "variational",
+    3,
+    learning_rate=Schedule(((1, 1e-3), (3, 0))),
+    kl_weight=Schedule(((0, 0), (2, 1))),
 )
+RECIPE = Recipe("tiny", (PHASE,), batch_size=50, theta_std=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_the_seed_decides_the_run(data: Dataset, tmp_path: Path) -> None:
     for name in "ab":
         start(RECIPE, data, tmp_path / f"{name}.h5").run()
     assert_same_parameters(tmp_path / "a.h5", tmp_path / "b.h5")
-    start(Recipe(**{**RECIPE.to_json(), "seed": 1}), data, tmp_path / "c.h5").run()
+    start(replace(RECIPE, seed=1), data, tmp_path / "c.h5").run()
     with pytest.raises(AssertionError):
         assert_same_parameters(tmp_path / "a.h5", tmp_path / "c.h5")
 
@@ -124,7 +126,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
 def test_a_run_that_was_compacted_goes_on_as_it_was(
     data: Dataset, tmp_path: Path, stop: int
 ) -> None:
-    recipe = replace(RECIPE, epochs=4, threshold=-7.5, compact_every=1)
+    recipe = replace(RECIPE, phases=(replace(PHASE, epochs=4),), threshold=-7.5, compact_every=1)
     whole, parts = tmp_path / "whole.h5", tmp_path / "parts.h5"
     shapes: list[tuple[int, ...]] = []
     run = start(
@@ -167,13 +169,13 @@ def test_a_finished_run_is_resumed_to_nothing(data: Dataset, tmp_path: Path) -> 
 
 
 def test_batches_that_do_not_divide_the_data(data: Dataset, tmp_path: Path) -> None:
-    recipe = Recipe(**{**RECIPE.to_json(), "batch_size": 70})
+    recipe = replace(RECIPE, batch_size=70)
     start(recipe, data, tmp_path / "c.h5").run()
     assert len(load_checkpoint(tmp_path / "c.h5").history) == 3
 
 
 def test_the_best_epoch_is_kept_beside_the_last(data: Dataset, tmp_path: Path) -> None:
-    recipe = Recipe(**{**RECIPE.to_json(), "epochs": 6, "validation": 60})
+    recipe = replace(RECIPE, phases=(replace(PHASE, epochs=6),), validation=60)
     start(recipe, data, tmp_path / "c.h5").run()
     history = load_checkpoint(tmp_path / "c.h5").history
     full = [row for row in history if row["kl_coef"] == 1]
@@ -218,7 +220,7 @@ def test_data_of_another_shape_is_refused(data: Dataset, tmp_path: Path) -> None
 
 
 def test_a_batch_larger_than_the_data_is_refused(data: Dataset, tmp_path: Path) -> None:
-    recipe = Recipe(**{**RECIPE.to_json(), "batch_size": 301})
+    recipe = replace(RECIPE, batch_size=301)
     with pytest.raises(ArgumentError, match="batch_size is 301, there are 300 training examples"):
         start(recipe, data, tmp_path / "c.h5")
 

@@ -8,6 +8,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vdprune.archs.width import VGG_FILTERS, scale_filters
 from vdprune.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -20,19 +21,31 @@ class ArchEntry:
 
     Args:
         module: Its module in this package.
-        name: The class, called with input_shape, classes and theta_std.
+        name: The class, called with input_shape, classes, theta_std and what is in options.
         description: One line for people.
+        options: Names of the further arguments that it can be given.
     """
 
     module: str
     name: str
     description: str
+    options: tuple[str, ...] = ()
 
 
 ARCHS = {
     "lenet300": ArchEntry("lenet300", "LeNet300", "LeNet-300-100, fully connected 300-100"),
     "lenet5": ArchEntry("lenet5", "LeNet5", "LeNet-5-Caffe, convolutions 20-50, 500"),
+    "lenet5-bn": ArchEntry(
+        "lenet5_bn", "LeNet5BN", "convolutions 24-48 with BatchNormalization, 128; a teacher"
+    ),
+    "vgg-like": ArchEntry(
+        "vgg_like",
+        "VGGLike",
+        "the VGG-like network for CIFAR, 13 convolutions, 512; as wide as wanted",
+        ("width",),
+    ),
 }
+_ARGUMENTS = ("input_shape", "classes", "theta_std")  # of every arch
 
 
 def check_arch_size(arch_kwargs: Any, shapes: list[tuple[int, ...]]) -> None:
@@ -43,7 +56,8 @@ def check_arch_size(arch_kwargs: Any, shapes: list[tuple[int, ...]]) -> None:
         shapes: Shapes of the arrays in that file.
 
     Raises:
-        ValueError: No array is as large as the inputs or the number of classes would have it.
+        ValueError: No array is as large as the inputs, the number of classes or the width would have
+            it.
     """
     if not isinstance(arch_kwargs, dict):
         raise ValueError(f"its arch_kwargs are {arch_kwargs!r}")
@@ -52,6 +66,21 @@ def check_arch_size(arch_kwargs: Any, shapes: list[tuple[int, ...]]) -> None:
         raise ValueError(f"its input_shape is {input_shape}, which is the shape of no array in it")
     if classes not in {shape[0] for shape in shapes if shape}:
         raise ValueError(f"it tells of {classes} classes, which is the length of no array in it")
+    if "width" in arch_kwargs:
+        _check_width(arch_kwargs["width"], shapes)
+
+
+def _check_width(width: Any, shapes: list[tuple[int, ...]]) -> None:
+    """Refuse a width unless there are arrays, as BatchNormalization has, as long as its layers."""
+    try:
+        counts = {scale_filters(filters, width) for block in VGG_FILTERS for filters in block}
+    except ArgumentError as error:
+        raise ValueError(str(error)) from error
+    missing = counts - {shape[0] for shape in shapes if len(shape) == 1}
+    if missing:
+        raise ValueError(
+            f"its width is {width}, which makes {max(missing)} filters, the length of no array in it"
+        )
 
 
 def build_arch(arch: str, **kwargs: Any) -> "VariationalDropoutChain":
@@ -60,16 +89,25 @@ def build_arch(arch: str, **kwargs: Any) -> "VariationalDropoutChain":
     Args:
         arch: A name in `ARCHS`.
         **kwargs: ``input_shape`` (shape of one example), ``classes`` and ``theta_std`` (standard
-            deviation of the initial weights).
+            deviation of the initial weights; None for the network's own); for some what their entry
+            names as options, as ``width``.
 
     Returns:
         The network; its ``to_variational_dropout`` makes the layers variational.
 
     Raises:
-        ArgumentError: There is no such architecture, or it can't take inputs of that shape.
+        ArgumentError: There is no such architecture, it has no such option, or it can't take inputs of
+            that shape.
     """
     if arch not in ARCHS:
         raise ArgumentError(f"there is no arch {arch!r}: choose from {', '.join(ARCHS)}")
     entry = ARCHS[arch]
+    for name in kwargs:
+        if name not in (*_ARGUMENTS, *entry.options):
+            having = [other for other in ARCHS if name in ARCHS[other].options]
+            hint = f": that is for {' and '.join(having)}" if having else ""
+            raise ArgumentError(f"{arch} has no {name}{hint}")
+    if kwargs.get("theta_std", 0) is None:
+        del kwargs["theta_std"]
     module = importlib.import_module(f"vdprune.archs.{entry.module}")
     return getattr(module, entry.name)(**kwargs)

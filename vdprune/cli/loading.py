@@ -11,7 +11,7 @@ from vdprune.export.weights import FORMAT as WEIGHTS_FORMAT
 from vdprune.export.weights import FORMAT_VERSION as WEIGHTS_VERSION
 from vdprune.hdf5 import open_h5
 from vdprune.sparsity import NetworkSparsity
-from vdprune.training.recipe import Recipe
+from vdprune.training.recipe_tables import from_table
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
         )
     loaded = checkpoint.load_checkpoint(path)
     try:
-        Recipe.from_json(loaded.recipe)
+        from_table(loaded.recipe)
     except (ArgumentError, TypeError) as error:
         raise FileFormatError(f"{path} is damaged: {error}") from error
     return loaded

@@ -1,6 +1,5 @@
 """Options that several subcommands share."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -8,11 +7,6 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from vdprune.errors import ArgumentError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -149,9 +143,12 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     def refuse(text: str) -> NoReturn:
         raise click.BadParameter(f"{path} {text}", ctx, param)
 
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
     try:
-        config = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        config = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
         refuse(f"can't be read: {getattr(error, 'strerror', None) or error}")
     group = ctx.parent.command if ctx.parent else None
     commands = group.commands if isinstance(group, click.Group) else {}
@@ -188,6 +185,10 @@ def _config_value(
     option: click.Option, key: str, value: Any, refuse: Callable[[str], NoReturn]
 ) -> Any:
     """Take a value as if it had been typed, so that click checks and converts it."""
+    if option.multiple and isinstance(value, list):
+        return [str(item) for item in value]
+    if option.multiple:
+        refuse(f"sets {key!r} to {value!r}, which is not a list")
     if isinstance(value, bool) is not option.is_flag or not isinstance(value, str | int | float):
         refuse(
             f"sets {key!r} to {value!r}, which is not {'true or false' if option.is_flag else 'a value'}"

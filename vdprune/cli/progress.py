@@ -1,7 +1,8 @@
 """What `vdprune train` shows while it runs, on standard error."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -40,15 +41,17 @@ class Progress:
             return
         recipe = run.recipe
         data = run.dataset
-        self._epochs = recipe.epochs
+        self._epochs = run.epochs_before + recipe.epochs
         split = data.validation or data.test
         steps = -(-len(data.train.x) // recipe.batch_size)
         where = describe_device(run.device.name)
         click.echo(
-            f"{run.checkpoint.arch} on {data.train.description}, {data.classes} classes; "
-            f"{recipe.describe()}; training on {where}",
+            f"{run.checkpoint.arch} on {data.train.description}, {data.classes} classes; training on "
+            f"{where}",
             err=True,
         )
+        for line in recipe.describe():
+            click.echo(line, err=True)
         click.echo(f"error and loss are measured on {split.description}", err=True)
         if run.is_finished:
             click.echo(f"the run is complete: epoch {recipe.epochs} is done", err=True)
@@ -68,12 +71,33 @@ class Progress:
             total=steps, disable=None, leave=False, unit="step", file=sys.stderr, dynamic_ncols=True
         )
 
+    def tell(self, text: str) -> None:
+        """Print a line."""
+        if not self._quiet:
+            click.echo(text, err=True)
+
+    @contextmanager
+    def counting(self, unit: str) -> Iterator[Callable[[int, int], None]]:
+        """Show a bar while something is done.
+
+        Args:
+            unit: What is counted.
+
+        Yields:
+            What is to be called with the number that is done and the total.
+        """
+        disable = True if self._quiet else None
+        with tqdm(disable=disable, leave=False, unit=unit, file=sys.stderr) as bar:
+
+            def count(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            yield count
+
     def tell_of_compiling(self) -> None:
         """Say why nothing happens."""
-        if not self._quiet:
-            click.echo(
-                "compiling the kernels for this machine, once; it takes some seconds", err=True
-            )
+        self.tell("compiling the kernels for this machine, once; it takes some seconds")
 
     def end(self) -> None:
         """Take the bar away."""

@@ -1,6 +1,7 @@
 """vdprune prune."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,9 +10,17 @@ from vdprune.cli.options import (
     check_checkpoint_name,
     check_out,
     config_option,
+    dataset_options,
+    gpu_option,
     out_option,
     output_options,
+    threads_option,
 )
+from vdprune.cli.running import how_to_resume, print_run, run_to_the_end, watching_signals
+
+if TYPE_CHECKING:
+    from vdprune.checkpoint import Checkpoint
+    from vdprune.datasets import Dataset
 
 
 @click.command("prune")
@@ -29,14 +38,29 @@ from vdprune.cli.options import (
     metavar="SHARE",
     help="Cut this share of all weights instead, from 0 to below 1, the noisiest first.",
 )
+@click.option(
+    "--finetune",
+    type=int,
+    metavar="EPOCHS",
+    help="Then train the weights that are left for so many epochs, without noise; those that are cut "
+    "stay at zero.",
+)
+@dataset_options(default="the one it was trained on; for --finetune")
 @out_option("pruned.h5", "FILE.h5")
+@gpu_option
+@threads_option
 @output_options
 @config_option
 def prune_command(
     checkpoint: Path,
     threshold: float | None,
     target_sparsity: float | None,
+    finetune: int | None,
+    dataset: str | None,
+    data_root: Path | None,
     out: Path,
+    gpu: int | None,
+    threads: int | None,
     json: bool,
     quiet: bool,
 ) -> None:
@@ -49,9 +73,8 @@ def prune_command(
         raise click.UsageError("give --threshold or --target-sparsity, not both")
 
     from vdprune import pruning
-    from vdprune.checkpoint import save_checkpoint
     from vdprune.cli.loading import load_checkpoint
-    from vdprune.cli.results import describe_file, print_result, warn_of_collapse
+    from vdprune.cli.results import warn_of_collapse
 
     loaded = load_checkpoint(checkpoint)
     check_checkpoint_name(out)
@@ -61,13 +84,60 @@ def prune_command(
     if threshold is None:
         threshold = loaded.threshold
     pruned = pruning.prune(loaded, threshold)
+    if finetune is None:
+        _save(pruned, checkpoint, out, json, quiet)
+    else:
+        data = _load_data(checkpoint, pruned, dataset, data_root)
+        _finetune(pruned, data, finetune, out, gpu, threads, json, quiet)
+    if not quiet:
+        warn_of_collapse(pruned.model.sparsity(), "cut less")
+
+
+def _save(pruned: "Checkpoint", source: Path, out: Path, json: bool, quiet: bool) -> None:
+    from vdprune.checkpoint import save_checkpoint
+    from vdprune.cli.results import describe_file, print_result
+
     save_checkpoint(out, pruned)
     if not quiet:
-        click.echo(f"{checkpoint} pruned into {out}", err=True)
-    sparsity = pruned.model.sparsity()
+        click.echo(f"{source} pruned into {out}", err=True)
     result = describe_file(
-        out, pruned.kind, pruned.arch, pruned.dataset, pruned.threshold, sparsity
+        out, pruned.kind, pruned.arch, pruned.dataset, pruned.threshold, pruned.model.sparsity()
     )
     print_result(result, json)
-    if not quiet:
-        warn_of_collapse(sparsity, "cut less")
+
+
+def _load_data(
+    path: Path, checkpoint: "Checkpoint", dataset: str | None, data_root: Path | None
+) -> "Dataset":
+    from vdprune.cli.loading import load_its_dataset
+
+    data = load_its_dataset(path, checkpoint.dataset, dataset, data_root)
+    return data.hold_out(checkpoint.recipe["validation"])
+
+
+def _finetune(
+    pruned: "Checkpoint",
+    data: "Dataset",
+    epochs: int,
+    out: Path,
+    gpu: int | None,
+    threads: int | None,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Train what is left."""
+    from vdprune.checkpoint import save_checkpoint
+    from vdprune.cli.progress import Progress
+    from vdprune.devices import get_device, gpu_errors
+    from vdprune.threads import limited_threads
+    from vdprune.training.finetuning import finetuned_checkpoint
+    from vdprune.training.trainer import TrainingRun
+
+    device = get_device(gpu)
+    with limited_threads(threads), gpu_errors(), watching_signals() as received:
+        progress = Progress(quiet, lambda: bool(received))
+        checkpoint = finetuned_checkpoint(pruned, epochs)
+        run = TrainingRun(checkpoint, data, out, device, progress.callbacks)
+        run_to_the_end(run, progress, received, how_to_resume(out, gpu))
+        save_checkpoint(out, run.checkpoint)
+    print_run(run, json)

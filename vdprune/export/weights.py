@@ -16,7 +16,9 @@ from vdprune.sparsity import NetworkSparsity, measure_sparsity
 
 FORMAT = "vdprune-weights"
 FORMAT_VERSION = 1
-_TRAINING_STATE = ("kl_coef", "iteration")  # persistent values that inference has no use for
+# Persistent values that inference has no use for; N counts the batches of BatchNormalization's
+# fine-tuning.
+_TRAINING_STATE = ("kl_coef", "iteration", "N")
 _HEADER_FIELDS = ("arch", "arch_kwargs", "dataset", "input_shape", "threshold", "encoding")
 
 
@@ -53,9 +55,10 @@ class Weights:
             The network.
         """
         model = build_arch(self.header["arch"], **self.header["arch_kwargs"])
-        arrays = {**self.others, **self.weights}
-        arrays.update({name: numpy.asarray(getattr(model, name)) for name in _TRAINING_STATE})
-        NpzDeserializer(arrays).load(model)
+        serializer = DictionarySerializer()
+        serializer.save(model)
+        new = {path: value for path, value in serializer.target.items() if _is_of_training(path)}
+        NpzDeserializer({**self.others, **self.weights, **new}).load(model)
         return model
 
 
@@ -73,14 +76,14 @@ def collect_weights(checkpoint: Checkpoint) -> Weights:
     serializer.save(checkpoint.model)
     # sorted, because Chainer walks through a set: the same network makes the same bytes
     arrays = {
-        path: numpy.asarray(cpu.send(value)) for path, value in sorted(serializer.target.items())
+        path: numpy.asarray(cpu.send(value))
+        for path, value in sorted(serializer.target.items())
+        if not _is_of_training(path)
     }
     weights = {}
     for name, link in checkpoint.model.named_variational_links():
         weights[f"{name}/W"] = cpu.send(link.masked_W().array)
         del arrays[f"{name}/W"], arrays[f"{name}/log_sigma2"]
-    for name in _TRAINING_STATE:
-        del arrays[name]
     header = {
         "arch": checkpoint.arch,
         "arch_kwargs": checkpoint.arch_kwargs,
@@ -129,6 +132,10 @@ def expected_shapes(
     others = {
         name: numpy.shape(value)
         for name, value in serializer.target.items()
-        if name not in weights and name not in _TRAINING_STATE
+        if name not in weights and not _is_of_training(name)
     }
     return weights, others
+
+
+def _is_of_training(path: str) -> bool:
+    return path.rpartition("/")[2] in _TRAINING_STATE

@@ -1,6 +1,8 @@
 """Stateless differentiable maths, one function per file."""
 
+from vdprune.functions.convolution_2d import convolution_2d
 from vdprune.functions.cross_entropy import cross_entropy
+from vdprune.functions.distillation import distillation
 from vdprune.functions.joint_objective import joint_objective
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
@@ -10,7 +12,9 @@ from vdprune.functions.variational_dropout_linear import variational_dropout_lin
 from vdprune.functions.weight_moments import weight_moments
 
 __all__ = [
+    "convolution_2d",
     "cross_entropy",
+    "distillation",
     "is_kept",
     "joint_objective",
     "kl_divergence",

@@ -9,12 +9,18 @@ import math
 from typing import Any
 
 import numpy
+from chainer.utils.conv import get_conv_outsize
 
 from vdprune import kernels
+from vdprune.threads import split
 
 Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 # Channels and filters from which on fewer multiplications are worth a change of bases.
 _LEAST_CHANNELS = 16
+# of laid out images at a time: they are still in cache when they are multiplied
+_BLOCK_BYTES = 2**20
+# More than threads, so that none waits long for another; few, for each sums up gradients of weights.
+_MOST_TASKS = 8
 
 
 class UnfoldedProducts:
@@ -65,6 +71,14 @@ class UnfoldedProducts:
         """Multiply weights and inputs."""
         return numpy.matmul(weights, columns).reshape(-1, self.pixels)
 
+    def images_first(self, rows: Any, images: int) -> Any:
+        """Order rows of outputs as a layer does, shape (images, filters, pixels)."""
+        return rows.reshape(-1, images, self.pixels).transpose(1, 0, 2)
+
+    def images_first_back(self, y: Any) -> Any:
+        """Take back what `images_first` ordered."""
+        return y.transpose(1, 0, 2).reshape(-1, self.pixels)
+
     def outputs_back(self, g: Any, images: int) -> Any:
         """Lay out gradients of the outputs."""
         return g.reshape(self.groups, self.W_shape[0] // self.groups, -1)
@@ -97,7 +111,8 @@ class WinogradProducts:
     def __init__(
         self, W_shape: tuple[int, ...], pad: tuple[int, int], out_size: tuple[int, ...]
     ) -> None:
-        self.W_shape, self.pad, self.out_size = W_shape, pad, out_size
+        self.W_shape, self.pad = W_shape, pad
+        self.out_size, self.pixels = out_size, math.prod(out_size)
         self.down, self.across = ((length + 1) // 2 for length in out_size)
         self.numbers_per_image = 16 * self.W_shape[1] * self.down * self.across
 
@@ -138,6 +153,14 @@ class WinogradProducts:
         kernels.winograd.channels_first(y, 0, 0, rows)
         return rows.reshape(images * self.W_shape[0], -1)
 
+    def images_first(self, rows: Any, images: int) -> Any:
+        """Order rows of outputs as a layer does, shape (images, filters, pixels)."""
+        return rows.reshape(images, self.W_shape[0], -1)
+
+    def images_first_back(self, y: Any) -> Any:
+        """Take back what `images_first` ordered."""
+        return numpy.ascontiguousarray(y).reshape(len(y) * self.W_shape[0], -1)
+
     def outputs_back(self, g: Any, images: int) -> Any:
         """Lay out gradients of the outputs."""
         rows = g.reshape(images, self.W_shape[0], *self.out_size)
@@ -170,6 +193,45 @@ class WinogradProducts:
         return products.reshape(16, images, self.down, self.across, -1)
 
 
+def make_geometry(
+    stride: int | tuple[int, int], pad: int | tuple[int, int], dilate: int | tuple[int, int]
+) -> Geometry:
+    """Make pairs of numbers for both directions.
+
+    Args:
+        stride: Step of the filters.
+        pad: Zeros added around the images.
+        dilate: Distance between neighbouring filter weights.
+
+    Returns:
+        Three pairs, of the height and the width.
+    """
+    return _pair(stride), _pair(pad), _pair(dilate)
+
+
+def find_out_size(x: Any, W: Any, geometry: Geometry) -> tuple[int, int]:
+    """Compute height and width of the outputs.
+
+    Args:
+        x: Images.
+        W: Weights.
+        geometry: Stride, padding and dilation, pairs.
+
+    Returns:
+        Both, below 1 if the filters are larger than the images.
+    """
+    height, width = (
+        get_conv_outsize(length, k, stride, pad, d=dilate)
+        for length, k, stride, pad, dilate in zip(x.shape[2:], W.shape[2:], *geometry, strict=True)
+    )
+    return height, width
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    first, second = (value, value) if isinstance(value, int | numpy.integer) else value
+    return int(first), int(second)
+
+
 def choose_products(
     W_shape: tuple[int, ...], geometry: Geometry, groups: int, out_size: tuple[int, ...]
 ) -> UnfoldedProducts | WinogradProducts:
@@ -189,3 +251,28 @@ def choose_products(
     if is_plain and min(W_shape[:2]) >= _LEAST_CHANNELS:
         return WinogradProducts(W_shape, pad, out_size)
     return UnfoldedProducts(W_shape, geometry, groups, out_size)
+
+
+def cut_into_tasks(
+    images: int, itemsize: int, way: UnfoldedProducts | WinogradProducts, products: int
+) -> list[list[slice]]:
+    """Cut a batch into tasks for threads, and each into blocks that fit into cache laid out.
+
+    Sums of gradients over the batch are sums over the tasks' sums, whatever thread did them.
+
+    Args:
+        images: How many there are.
+        itemsize: Bytes of a number.
+        way: How they are laid out.
+        products: How often what is laid out is multiplied by all filters.
+
+    Returns:
+        The tasks, one at least, each with its blocks.
+    """
+    per_image = way.numbers_per_image
+    tasks = split(images, products * way.W_shape[0] * per_image * images, _MOST_TASKS)
+    step = max(1, _BLOCK_BYTES // (per_image * itemsize))
+    return [
+        [slice(i, min(i + step, task.stop)) for i in range(task.start, task.stop, step)]
+        for task in tasks
+    ]

@@ -28,6 +28,7 @@ class CudaVariationalDropoutConvolution2D(ConvolutionalLayer, CudaVariationalLay
                     products.reshape(2, len(self.W), -1),
                     self.output_places,
                     b,
+                    self.noise_scale,
                     None if self.noise is None else self.noise[block],
                     block.start,
                     key,

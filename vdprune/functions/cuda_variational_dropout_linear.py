@@ -15,7 +15,9 @@ class CudaVariationalDropoutLinear(CudaVariationalLayer):
     def products(self, x: Any, b: Any) -> Any:
         self.rows, columns = kernels.cuda.lay_out(x, self.input_numbers)
         products = cuda.cupy.matmul(self.moments, columns)
-        y = kernels.cuda.sample(products, self.output_places, b, self.noise, new_key())
+        y = kernels.cuda.sample(
+            products, self.output_places, b, self.noise_scale, self.noise, new_key()
+        )
         self.slopes = products[1]
         return y
 

@@ -44,7 +44,7 @@ class CudaVariationalLayer(VariationalLayer):
         self.input_numbers, self.input_places = _numbers(self.alive, 1, channels)
         self.x, self.has_bias = x, bool(rest)
         self.moments, self.alpha, self.slope, divergence = kernels.cuda.weight_moments(
-            self.W, log_sigma2, self.threshold, self.mask_variance
+            self.W, log_sigma2, self.threshold, self.mask_variance, self.k1
         )
         if self.noise is not None:
             self.noise = cuda.cupy.ascontiguousarray(self.noise, x.dtype)

@@ -1,4 +1,4 @@
-"""The KL divergence from the log-uniform prior to the posterior of the weights."""
+"""The KL divergence from the prior to the posterior of the weights."""
 
 from typing import Any
 
@@ -6,11 +6,16 @@ from chainer import Variable
 from chainer.backend import get_array_module
 
 from vdprune.functions.first_order import FirstOrderFunction
-from vdprune.kernels.constants import K1, K2, K3
+from vdprune.functions.prior import LOG_UNIFORM, k1_of
+from vdprune.kernels.constants import K2, K3
 
 
 class KLDivergence(FirstOrderFunction):
-    """Sum of the approximated divergence over the weights."""
+    """Sum of the divergence over the weights."""
+
+    def __init__(self, k1: float) -> None:
+        super().__init__()
+        self.k1 = k1
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         (log_alpha,) = inputs
@@ -24,7 +29,7 @@ class KLDivergence(FirstOrderFunction):
         # log_alpha is clipped, so neither its exponential nor the opposite's overflows.
         one_plus_inverse_alpha = xp.exp(-log_alpha)
         one_plus_inverse_alpha += 1
-        kl = K1 * sigmoid.sum() + 0.5 * xp.log(one_plus_inverse_alpha).sum()
+        kl = self.k1 * sigmoid.sum() + 0.5 * xp.log(one_plus_inverse_alpha).sum()
         self.retained = sigmoid, one_plus_inverse_alpha
         return (xp.asarray(kl, dtype=log_alpha.dtype),)
 
@@ -38,23 +43,31 @@ class KLDivergence(FirstOrderFunction):
         g_log_alpha -= 0.5
         slope = sigmoid - 1
         slope *= sigmoid
-        slope *= K1 * K3
+        slope *= self.k1 * K3
         g_log_alpha += slope
         g_log_alpha *= g
         return (g_log_alpha,)
 
 
-def kl_divergence(log_alpha: Any) -> Variable:
-    """KL(q || p) of all weights under the log-uniform prior, summed.
+def kl_divergence(log_alpha: Any, prior: str = LOG_UNIFORM) -> Variable:
+    """KL(q || p) of all weights, summed.
 
-    -KL ~ k1 * sigmoid(k2 + k3 * log_alpha) - 0.5 * log1p(exp(-log_alpha)) - k1 for each weight.
+    For each weight, under the log-uniform prior,
+    -KL ~ k1 * sigmoid(k2 + k3 * log_alpha) - 0.5 * log1p(exp(-log_alpha)) - k1. Under the prior of
+    automatic relevance determination, a normal distribution of mean 0 for each weight, of the variance
+    that makes the divergence smallest (which is theta^2 + sigma^2), KL = 0.5 * log1p(exp(-log_alpha)).
 
     Args:
         log_alpha: Log alpha of the weights, clipped as `log_alpha` does, any shape, floating point.
+        prior: ``"log-uniform"`` or ``"ard"``.
 
     Returns:
         The sum over all weights in nats, shape (), same dtype.
 
-    Source: Molchanov et al., ICML 2017, equation 14.
+    Raises:
+        ArgumentError: There is no such prior.
+
+    Source: Molchanov et al., ICML 2017, equation 14; Kharitonov et al., "Variational Dropout via
+    Empirical Bayes", 2018, arXiv:1811.00596.
     """
-    return KLDivergence().apply((log_alpha,))[0]
+    return KLDivergence(k1_of(prior)).apply((log_alpha,))[0]

@@ -15,16 +15,17 @@ from vdprune.kernels.constants import EPSILON
 class LocalReparameterisation(FirstOrderFunction):
     """mean + sqrt(variance + 1e-8) * noise, without the noise where the variance is 0."""
 
-    def __init__(self, noise: Any = None) -> None:
+    def __init__(self, noise: Any, noise_scale: float) -> None:
         super().__init__()
         self.noise = noise
+        self.noise_scale = noise_scale
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         mean, variance = inputs
         xp = get_array_module(mean)
         if self.noise is None:
             self.noise = _standard_normal(xp, mean.shape, mean.dtype)
-        noise = self.noise * (variance != 0)
+        noise = self.noise_scale * (self.noise * (variance != 0))
         y = variance + EPSILON
         xp.sqrt(y, out=y)
         self.half_noise_over_deviation = 0.5 * noise / y
@@ -45,7 +46,9 @@ def _standard_normal(xp: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     return kernels.cuda.normals(shape, dtype, new_key())
 
 
-def local_reparameterisation(mean: Any, variance: Any, noise: Any = None) -> Variable:
+def local_reparameterisation(
+    mean: Any, variance: Any, noise: Any = None, noise_scale: float = 1.0
+) -> Variable:
     """Draw pre-activations from the distribution that noisy weights give them.
 
     Args:
@@ -53,10 +56,11 @@ def local_reparameterisation(mean: Any, variance: Any, noise: Any = None) -> Var
         variance: Their variances, same shape and dtype, not negative.
         noise: Standard normal draws to use, an array of the same shape and dtype; by default new ones
             from the global generator of the array's module (``numpy.random``, ``cupy.random``).
+        noise_scale: What they are multiplied by.
 
     Returns:
-        mean + sqrt(variance + 1e-8) * noise, same shape and dtype; the mean where the variance is 0,
-        as that of a unit without weights is.
+        mean + sqrt(variance + 1e-8) * noise_scale * noise, same shape and dtype; the mean where the
+        variance is 0, as that of a unit without weights is.
 
     Raises:
         ArgumentError: The noise has another shape than the mean.
@@ -66,4 +70,4 @@ def local_reparameterisation(mean: Any, variance: Any, noise: Any = None) -> Var
     """
     mean = as_variable(mean)
     check_noise(noise, mean.shape)
-    return LocalReparameterisation(noise).apply((mean, variance))[0]
+    return LocalReparameterisation(noise, noise_scale).apply((mean, variance))[0]

@@ -20,6 +20,7 @@ from vdprune.functions.cuda_variational_dropout_convolution_2d import (
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
+from vdprune.functions.prior import LOG_UNIFORM
 from vdprune.functions.variational_layer import (
     Alive,
     check_noise,
@@ -48,6 +49,7 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
             *self.flat("W", "log_sigma2"),
             self.threshold,
             self.mask_variance,
+            self.k1,
             *self.flat("mean", "variance", "alpha", "slope"),
         )
         self.way = choose_products(self.W.shape, self.geometry, self.groups, self.out_size)
@@ -80,6 +82,7 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
                 places,
                 b,
                 block.start,
+                self.noise_scale,
                 noise[block],
                 *key,
                 y[block],
@@ -163,6 +166,8 @@ def variational_dropout_convolution_2d(
     mask_variance: bool = True,
     noise: Any = None,
     alive: Alive | None = None,
+    prior: str = LOG_UNIFORM,
+    noise_scale: float = 1.0,
 ) -> tuple[Variable, Variable]:
     """Convolution whose weights are noisy, the noise drawn for each output on its own.
 
@@ -180,6 +185,8 @@ def variational_dropout_convolution_2d(
         noise: Standard normal draws, shape of the result; None for new ones.
         alive: Which filters and channels W and log_sigma2 are for, where the others have no weights,
             in a convolution of one group; None for all.
+        prior: Prior of the weights, ``"log-uniform"`` or ``"ard"``: see `kl_divergence`.
+        noise_scale: What standard normal draws are multiplied by to get the noise; with 0 there is none.
 
     Returns:
         Pre-activations with mean x * W + b and variance (x^2) * (sigma^2), where * convolves;
@@ -187,7 +194,8 @@ def variational_dropout_convolution_2d(
         weights, shape ().
 
     Raises:
-        ArgumentError: W and log_sigma2 have different shapes, or the noise another one than the result.
+        ArgumentError: W and log_sigma2 have different shapes, or the noise another one than the result;
+            or there is no such prior.
 
     Source: Molchanov et al., ICML 2017, equations 14 and 18.
     """
@@ -199,7 +207,15 @@ def variational_dropout_convolution_2d(
         filters, out_size = len(W) if alive is None else alive.shape[0], _out_size(x, W, geometry)
         check_noise(noise, (len(x), filters, *out_size))
         y, divergence = _FUSED[fused](
-            geometry, groups, out_size, threshold, mask_variance, noise, alive
+            geometry,
+            groups,
+            out_size,
+            threshold,
+            mask_variance,
+            noise,
+            alive,
+            prior,
+            noise_scale,
         ).apply(inputs)
         return y, divergence
     check_not_compacted(x, alive)
@@ -210,8 +226,9 @@ def variational_dropout_convolution_2d(
         F.convolution_2d(x, mean, b, **arguments),
         F.convolution_2d(x * x, variance, None, **arguments),
         noise,
+        noise_scale,
     )
-    return y, kl_divergence(alpha)
+    return y, kl_divergence(alpha, prior)
 
 
 _FUSED: dict[Fused, Any] = {

@@ -15,6 +15,7 @@ from vdprune.functions.cuda_variational_dropout_linear import CudaVariationalDro
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
+from vdprune.functions.prior import LOG_UNIFORM
 from vdprune.functions.variational_layer import (
     Alive,
     check_noise,
@@ -60,8 +61,10 @@ class VariationalDropoutLinearFunction(CpuVariationalLayer):
                         b[self.numbers[rows]],
                         self.threshold,
                         self.mask_variance,
+                        self.k1,
                         self._moments_at(rows),
                         self.numbers[rows],
+                        self.noise_scale,
                         self._noise_at(self.numbers[rows], y),
                         *key,
                         y,
@@ -125,6 +128,8 @@ def variational_dropout_linear(
     mask_variance: bool = False,
     noise: Any = None,
     alive: Alive | None = None,
+    prior: str = LOG_UNIFORM,
+    noise_scale: float = 1.0,
 ) -> tuple[Variable, Variable]:
     """Linear layer whose weights are drawn anew for each example.
 
@@ -139,13 +144,16 @@ def variational_dropout_linear(
         noise: Standard normal draws, shape of the result; None for new ones.
         alive: Which outputs and inputs W and log_sigma2 are for, where the others have no weights;
             None for all.
+        prior: Prior of the weights, ``"log-uniform"`` or ``"ard"``: see `kl_divergence`.
+        noise_scale: What standard normal draws are multiplied by to get the noise; with 0 there is none.
 
     Returns:
         Pre-activations with mean x W^T + b and variance (x * x) (sigma^2)^T, shape (batch...,
         out_size), dtype of x; and the KL divergence of the weights, shape ().
 
     Raises:
-        ArgumentError: W and log_sigma2 have different shapes, or the noise another one than the result.
+        ArgumentError: W and log_sigma2 have different shapes, or the noise another one than the result;
+            or there is no such prior.
 
     Source: Molchanov et al., ICML 2017, equations 14 and 17.
     """
@@ -164,6 +172,8 @@ def variational_dropout_linear(
             mask_variance,
             noise if noise is None else noise.reshape(len(flat_x), outputs),
             alive,
+            prior,
+            noise_scale,
         )
         y, divergence = function.apply(inputs)
         return (y if y.shape[:-1] == batch else F.reshape(y, (*batch, outputs))), divergence
@@ -174,8 +184,9 @@ def variational_dropout_linear(
         F.linear(x, mean, b, n_batch_axes=n_batch_axes),
         F.linear(x * x, variance, n_batch_axes=n_batch_axes),
         noise,
+        noise_scale,
     )
-    return y, kl_divergence(alpha)
+    return y, kl_divergence(alpha, prior)
 
 
 _FUSED: dict[Fused, Any] = {

@@ -9,6 +9,7 @@ from chainer.backends import cuda
 
 from vdprune.errors import ArgumentError
 from vdprune.functions.first_order import FirstOrderFunction
+from vdprune.functions.prior import k1_of
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,22 @@ class VariationalLayer(FirstOrderFunction):
         mask_variance: Whether their variance is masked, too.
         noise: Standard normal draws to use, shape of the pre-activations; None for new ones.
         alive: Which outputs and inputs the weights are for; None for all.
+        prior: Prior of the weights.
+        noise_scale: What the draws are multiplied by.
     """
 
     def __init__(
-        self, threshold: float, mask_variance: bool, noise: Any, alive: Alive | None
+        self,
+        threshold: float,
+        mask_variance: bool,
+        noise: Any,
+        alive: Alive | None,
+        prior: str,
+        noise_scale: float,
     ) -> None:
         super().__init__()
+        self.k1 = k1_of(prior)
+        self.noise_scale = noise_scale
         self.alive = alive
         self.threshold = threshold
         self.mask_variance = mask_variance

@@ -12,7 +12,7 @@ from vdprune.kernels.compiled import compiled
 from vdprune.kernels.noise import add_noise, draw_noise
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "8dce1c2885ea0df8"
+_TAKEN_FROM_ELSEWHERE = "4379e90733b349cf"
 
 __all__ = ["combine", "part_gradients", "sample"]
 
@@ -27,6 +27,7 @@ def sample(
     places: Any,
     b: Any,
     first: int,
+    noise_scale: float,
     given: Any,
     key0: int,
     key1: int,
@@ -42,6 +43,7 @@ def sample(
         places: Number of each filter among those that rows are of; -1 where a filter has no weights.
         b: Biases, shape (filters,).
         first: Number of the first image.
+        noise_scale: What standard normal draws are multiplied by to get the noise.
         given: Standard normal draws to use, shaped like y; empty for new ones.
         key0: First half of the key of the noise, below 2^32.
         key1: Second half.
@@ -71,7 +73,8 @@ def sample(
                 place = places[f] * steps[0] + n * steps[1]
                 outputs[:] = means[place]
                 slope[:] = variances[place]
-                add_noise(noise[k] if given.size == 0 else given[n, f], outputs, slope)
+                normals = noise[k] if given.size == 0 else given[n, f]
+                add_noise(normals, noise_scale, outputs, slope)
                 outputs += b[f]
 
 

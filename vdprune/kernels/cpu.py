@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from vdprune.kernels.compiled import compiled
-from vdprune.kernels.constants import EPSILON, K1, K2, K3, LOG_ALPHA_MAX, LOG_ALPHA_MIN
+from vdprune.kernels.constants import EPSILON, K2, K3, LOG_ALPHA_MAX, LOG_ALPHA_MIN
 from vdprune.kernels.vector_math import exp, log
 
 # Numba's files on disk are for this file's text alone: with this line that text changes with what
@@ -29,6 +29,7 @@ def weight_moments(
     log_sigma2: Any,
     threshold: float,
     mask_variance: bool,
+    k1: float,
     mean: Any,
     variance: Any,
     alpha: Any,
@@ -41,6 +42,7 @@ def weight_moments(
         log_sigma2: Logarithms of their variances.
         threshold: Weights with a log alpha above it are masked.
         mask_variance: Whether their variance is masked, too.
+        k1: Weight of the sigmoid in the divergence, which the prior decides.
         mean: Result: W, masked.
         variance: Result: alpha * W^2, masked if asked for.
         alpha: Result: exp(log alpha), log alpha being log_sigma2 - log(W^2 + 1e-8) clipped to
@@ -61,6 +63,7 @@ def weight_moments(
             W[part],
             threshold,
             mask_variance,
+            k1,
             mean[part],
             variance[part],
             alpha[part],
@@ -103,6 +106,7 @@ def _moments(
     W: Any,
     threshold: float,
     mask_variance: bool,
+    k1: float,
     mean: Any,
     variance: Any,
     alpha: Any,
@@ -113,7 +117,7 @@ def _moments(
     number = W.dtype.type
     zero, half, one = number(0), number(0.5), number(1)
     low, high, limit = number(LOG_ALPHA_MIN), number(LOG_ALPHA_MAX), number(threshold)
-    k1, k1_k3 = number(K1), number(K1 * K3)
+    k1, k1_k3 = number(k1), number(k1 * K3)
     sigmoids = zero
     for i in range(W.size):
         w, value, power, log_alpha = W[i], alpha[i], slope[i], odds[i]

@@ -13,7 +13,7 @@ from vdprune.kernels.cpu import weight_gradients, weight_moments
 from vdprune.kernels.noise import sample
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "b7715284d96a99b3"
+_TAKEN_FROM_ELSEWHERE = "0ff5156150ee46ff"
 
 __all__ = ["backward", "forward", "select"]
 
@@ -43,8 +43,10 @@ def forward(
     b: Any,
     threshold: float,
     mask_variance: bool,
+    k1: float,
     moments: Any,
     outputs: Any,
+    noise_scale: float,
     noise: Any,
     key0: int,
     key1: int,
@@ -60,8 +62,10 @@ def forward(
         b: Biases of the outputs.
         threshold: Weights with a log alpha above it are masked.
         mask_variance: Whether their variance is masked, too.
+        k1: As `weight_moments` takes it.
         moments: Results: mean, variance, alpha and slope of `weight_moments`, shaped like W.
         outputs: Numbers of the outputs, uint32.
+        noise_scale: As `vdprune.kernels.noise.sample` takes it.
         noise: Standard normal draws to use, shape (batch, outputs); empty for new ones.
         key0: First half of the key of the noise.
         key1: Second half.
@@ -78,6 +82,7 @@ def forward(
         log_sigma2.reshape(-1),
         threshold,
         mask_variance,
+        k1,
         mean.reshape(-1),
         variance.reshape(-1),
         alpha.reshape(-1),
@@ -85,7 +90,7 @@ def forward(
     )
     draws = numpy.dot(x, mean.T)
     numpy.dot(squared_x, variance.T, slopes)
-    sample(draws, slopes, outputs, noise, key0, key1)
+    sample(draws, slopes, outputs, noise_scale, noise, key0, key1)
     for i in range(draws.shape[0]):
         for j in range(draws.shape[1]):
             y[i, outputs[j]] = draws[i, j] + b[j]

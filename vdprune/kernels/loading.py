@@ -27,14 +27,15 @@ def _call_each() -> None:
     from vdprune.kernels import convolution, cpu, linear, noise, pooling, unfolding, winograd
 
     a, b, c, d, e, f = numpy.ones((6, 1), numpy.float32)
-    cpu.weight_moments(a, b, 3.0, False, c, d, e, f)
+    cpu.weight_moments(a, b, 3.0, False, 0.0, c, d, e, f)
     cpu.weight_gradients(a, e, f, False, 0.0, b, c)
     y, numbers = numpy.ones((1, 1), numpy.float32), numpy.zeros(1, numpy.uint32)
     moments = y, y.copy(), y.copy(), y.copy()
-    linear.forward(y, y, (y, y), a, 3.0, False, moments, numbers, y[:0], 0, 0, y.copy(), y.copy())
+    results = y.copy(), y.copy()
+    linear.forward(y, y, (y, y), a, 3.0, False, 0.0, moments, numbers, 1.0, y[:0], 0, 0, *results)
     linear.select(y, numpy.zeros(1, numpy.intp), y.copy(), y.copy())
     linear.backward(y, y, y, y, False, moments, numbers, y, 0.0, True, *moments[:3])
-    noise.sample(y, y.copy(), numbers, y[:0], 0, 0)
+    noise.sample(y, y.copy(), numbers, 1.0, y[:0], 0, 0)
     cpu.cross_entropy(y, numpy.zeros(1, numpy.int32), y.copy())
     pixels = numpy.ones((1, 1), numpy.uint8)
     cpu.scale(pixels, 1.0, a, y.copy())
@@ -58,7 +59,7 @@ def _call_each() -> None:
     winograd.transform_outputs_back(outputs, basis)
     channels, steps = numpy.zeros(1, numpy.intp), (1, 1)
     convolution.sample(
-        y, y.copy(), steps, channels, a, 0, planes[:0], 0, 0, planes.copy(), planes.copy()
+        y, y.copy(), steps, channels, a, 0, 1.0, planes[:0], 0, 0, planes.copy(), planes.copy()
     )
     convolution.part_gradients(planes, planes, channels, steps, y, y.copy(), a)
     convolution.combine(a, b, c, d)

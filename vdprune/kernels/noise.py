@@ -15,7 +15,9 @@ __all__ = ["sample"]
 
 
 @compiled
-def sample(mean: Any, variance: Any, columns: Any, given: Any, key0: int, key1: int) -> None:
+def sample(
+    mean: Any, variance: Any, columns: Any, noise_scale: float, given: Any, key0: int, key1: int
+) -> None:
     """Draw from normal distributions, in place.
 
     The draws are a function of the key, of a column's number and of the row: rows i, i + q, i + 2q and
@@ -26,6 +28,7 @@ def sample(mean: Any, variance: Any, columns: Any, given: Any, key0: int, key1: 
             where the variance is 0 or less.
         variance: Variances; become noise / (2 * sqrt(variance + 1e-8)), the slope of the above, or 0.
         columns: Number of each column, uint32.
+        noise_scale: What standard normal draws are multiplied by to get the noise.
         given: Standard normal draws to use, same shape; empty for new ones.
         key0: First half of the key of the noise, below 2^32.
         key1: Second half.
@@ -33,7 +36,7 @@ def sample(mean: Any, variance: Any, columns: Any, given: Any, key0: int, key1: 
     rows = mean.shape[0]
     if given.size > 0:
         for row in range(rows):
-            add_noise(given[row], mean[row], variance[row])
+            add_noise(given[row], noise_scale, mean[row], variance[row])
         return
     quarter = (rows + 3) // 4
     noise = numpy.empty((4, columns.size), mean.dtype)
@@ -43,7 +46,7 @@ def sample(mean: Any, variance: Any, columns: Any, given: Any, key0: int, key1: 
         for k in range(4):
             row = i + k * quarter
             if row < rows:
-                add_noise(noise[k], mean[row], variance[row])
+                add_noise(noise[k], noise_scale, mean[row], variance[row])
 
 
 @compiled
@@ -70,20 +73,21 @@ def draw_noise(
 
 
 @compiled
-def add_noise(noise: Any, mean: Any, variance: Any) -> None:
+def add_noise(normals: Any, noise_scale: float, mean: Any, variance: Any) -> None:
     """Turn means and variances of one row into draws and slopes, in place: see `sample`.
 
     Args:
-        noise: Standard normal numbers.
+        normals: Standard normal numbers.
+        noise_scale: What they are multiplied by.
         mean: Means.
         variance: Variances.
     """
     number = mean.dtype.type
-    zero, half, epsilon = number(0), number(0.5), number(EPSILON)
-    for j in range(noise.size):
+    zero, half, epsilon, scale = number(0), number(0.5), number(EPSILON), number(noise_scale)
+    for j in range(normals.size):
         # what is a little below 0 is a 0 that was rounded, of a convolution in Winograd's basis
         value = zero if variance[j] < zero else variance[j]
         deviation = numpy.sqrt(value + epsilon)
-        drawn = zero if value == zero else noise[j]
+        drawn = zero if value == zero else scale * normals[j]
         mean[j] += deviation * drawn
         variance[j] = half * drawn / deviation

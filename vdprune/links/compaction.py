@@ -7,8 +7,10 @@ from chainer import as_array
 from chainer.backend import get_array_module
 from chainer.backends import cuda
 
+from vdprune.errors import ArgumentError
 from vdprune.functions.choice import choose_fused
 from vdprune.functions.variational_layer import Alive
+from vdprune.links.cutting import state_of
 from vdprune.links.variational_dropout import VariationalDropout, Whole
 
 _NAMES = ("W", "log_sigma2")
@@ -22,10 +24,11 @@ def find_alive(link: VariationalDropout) -> Alive | None:
 
     Returns:
         The two; None where nothing can be dropped: all are alive, none is, or the link is one that
-        can't be compacted (in groups, of another dtype, not yet initialised).
+        can't be compacted (in groups, of another dtype, not yet initialised, its log alpha fixed).
     """
     if (
         link.W.array is None
+        or link.fixed is not None
         or link.log_sigma2.array is None
         or getattr(link, "groups", 1) != 1
         or choose_fused(link.W.array, link.log_sigma2.array) is None
@@ -44,12 +47,20 @@ def compact(link: VariationalDropout, alive: Alive) -> None:
     Args:
         link: The link, not compacted.
         alive: What `find_alive` found, now or before.
+
+    Raises:
+        ArgumentError: The link's log alpha is fixed.
     """
+    if link.fixed is not None:
+        raise ArgumentError(
+            f"the log alpha of {type(link).__name__} is fixed, and such a layer is trained whole: call "
+            "release_log_alpha of the layer, or compact({}) of the chain, first"
+        )
     arrays = {name: param.array for name, param in _params(link)}
     states = {
         (name, key): param.device.send(state)  # one that was loaded is on the CPU
         for name, param in _params(link)
-        for key, state in _state_of(param).items()
+        for key, state in state_of(param).items()
     }
     divergence, p = float(link.kl_divergence().array), link.sum_of_p()
     # From here on `expand` undoes whatever has been done when an exception comes in between.
@@ -57,8 +68,8 @@ def compact(link: VariationalDropout, alive: Alive) -> None:
     for name, param in _params(link):
         param.array = _cut(param.array, alive)
         param.cleargrad()
-        for key in _state_of(param):
-            _state_of(param)[key] = _cut(states[name, key], alive)
+        for key in state_of(param):
+            state_of(param)[key] = _cut(states[name, key], alive)
     divergence -= float(link.kl_divergence().array)
     link.whole = Whole(alive, arrays, states, divergence, p - link.sum_of_p())
 
@@ -75,22 +86,17 @@ def expand(link: VariationalDropout) -> None:
     for name, param in _params(link):
         param.array = _put_back(whole.arrays[name], param.array, whole.alive)
         param.cleargrad()
-        for key, state in _state_of(param).items():
+        for key, state in state_of(param).items():
             if (name, key) not in whole.states:  # the optimizer's first step came after `compact`
                 whole.states[name, key] = get_array_module(param.array).zeros_like(
                     whole.arrays[name]
                 )
-            _state_of(param)[key] = _put_back(whole.states[name, key], state, whole.alive)
+            state_of(param)[key] = _put_back(whole.states[name, key], state, whole.alive)
     link.whole = None
 
 
 def _params(link: Any) -> list[tuple[str, Any]]:
     return [(name, getattr(link, name)) for name in _NAMES]
-
-
-def _state_of(param: Any) -> dict[str, Any]:
-    rule = param.update_rule
-    return {} if rule is None or rule.state is None else rule.state
 
 
 def _cut(array: Any, alive: Alive) -> Any:

@@ -11,7 +11,9 @@ from chainer import Parameter, Variable, as_array, initializers
 
 from vdprune import functions
 from vdprune.errors import ArgumentError
+from vdprune.functions.prior import LOG_UNIFORM, k1_of
 from vdprune.functions.variational_layer import Alive
+from vdprune.links.fixed_log_alpha import FixedLogAlpha
 from vdprune.links.threshold import resolve_threshold
 
 
@@ -34,18 +36,18 @@ class Whole:
     dropped_p: float
 
 
-class VariationalDropout:
+class VariationalDropout(FixedLogAlpha):
     """Trait of a link with a weight ``W``: the parameter ``log_sigma2`` and what follows from it.
 
     Mixed in before a Chainer link. `init_variational_dropout` is called once after the link's own
-    initializer.
+    initializer. Its noise is multiplied by ``noise_scale``, which may be set between training steps.
     """
 
-    W: Parameter
-    log_sigma2: Parameter
     p_threshold: float
-    loga_threshold: float
+    masks_variance_by_default: bool  # as the authors do
     mask_variance: bool
+    prior: str
+    noise_scale: float = 1.0
     whole: Whole | None = None  # set while the link is compacted: see vdprune.links.compaction
     _divergences: list[Variable] | None = None
 
@@ -55,6 +57,7 @@ class VariationalDropout:
         loga_threshold: float | None,
         initial_log_sigma2: float,
         mask_variance: bool,
+        prior: str = LOG_UNIFORM,
     ) -> None:
         """Register ``log_sigma2``, shaped like ``W`` once ``W`` has a shape.
 
@@ -63,12 +66,15 @@ class VariationalDropout:
             loga_threshold: Threshold as a log alpha, or None.
             initial_log_sigma2: Where every log sigma^2 starts.
             mask_variance: Whether the variance of a cut weight is masked in training.
+            prior: Prior of the weights: see `vdprune.functions.kl_divergence`.
 
         Raises:
-            ArgumentError: The two thresholds disagree.
+            ArgumentError: The two thresholds disagree, or there is no such prior.
         """
         self.p_threshold, self.loga_threshold = resolve_threshold(p_threshold, loga_threshold)
         self.mask_variance = mask_variance
+        k1_of(prior)  # refuses others
+        self.prior = prior
         dtype = getattr(self.W.initializer if self.W.array is None else self.W, "dtype", None)
         with self.init_scope():  # type: ignore[attr-defined]
             self.log_sigma2 = Parameter(initializers.Constant(initial_log_sigma2, dtype))
@@ -87,7 +93,7 @@ class VariationalDropout:
             self.log_sigma2.initialize(self.W.shape)
 
     def log_alpha(self) -> Variable:
-        """Log alpha of the weights.
+        """Log alpha of the weights; a constant while it is fixed.
 
         Returns:
             Variable of the shape and dtype of ``W``.
@@ -100,6 +106,8 @@ class VariationalDropout:
                 f"{type(self).__name__} has no weights yet: its input size was left open, so call "
                 "it on a batch, or give the size, before asking for its log alpha"
             )
+        if self.fixed is not None:
+            return Variable(self.fixed.log_alpha, requires_grad=False)
         self._initialize_log_sigma2()
         return functions.log_alpha(self.W, self.log_sigma2)
 
@@ -107,13 +115,17 @@ class VariationalDropout:
         """KL(q || p) of the link's weights, summed; while it is compacted, of those that are left.
 
         Returns:
-            Variable of shape (), in nats.
+            Variable of shape (), in nats; a constant 0 while log alpha is fixed.
         """
+        if self.fixed is not None:
+            with chainer.using_device(self.device):  # type: ignore[attr-defined]
+                zero = self.device.xp.zeros((), self.W.dtype)  # type: ignore[attr-defined]
+            return Variable(zero, requires_grad=False)
         for divergence in self._divergences or ():
             # a pass without a graph, as in F.forget, leaves one that has no gradient
             if divergence.creator_node is not None or not chainer.config.enable_backprop:
                 return divergence
-        return functions.kl_divergence(self.log_alpha())
+        return functions.kl_divergence(self.log_alpha(), self.prior)
 
     @property
     def alive(self) -> Alive | None:
@@ -150,6 +162,10 @@ class VariationalDropout:
         whole_W = xp.zeros_like(self.whole.arrays["W"])
         whole_W[xp.asarray(alive.outputs)[:, None], xp.asarray(alive.inputs)] = masked_W.array
         return Variable(whole_W)
+
+    def noiseless_W(self) -> Variable | None:
+        """The weights of a forward pass without noise, as in evaluation; None for one with noise."""
+        return self.fixed_W() if chainer.config.train else self.masked_W()
 
     def _keep_divergence(self, y_and_divergence: tuple[Variable, Variable]) -> Variable:
         """Return the first of the two; inside `keeping_divergences` keep the second."""

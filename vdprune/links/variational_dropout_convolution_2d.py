@@ -7,6 +7,7 @@ import chainer.functions as F
 import chainer.links as L
 
 from vdprune import functions
+from vdprune.functions.prior import LOG_UNIFORM
 from vdprune.links.variational_dropout import VariationalDropout
 
 
@@ -33,11 +34,13 @@ class VariationalDropoutConvolution2D(VariationalDropout, L.Convolution2D):
             p_threshold.
         initial_log_sigma2: Where the logarithm of the weights' variances starts.
         mask_variance: Whether the variance of a cut weight is masked in training as its mean is.
+        prior: Prior of the weights, ``"log-uniform"`` or ``"ard"``: see
+            `vdprune.functions.kl_divergence`.
         dilate: Distance between neighbouring filter weights, an int or a pair.
         groups: Number of groups of channels.
 
     Raises:
-        ArgumentError: The two thresholds disagree.
+        ArgumentError: The two thresholds disagree, or there is no such prior.
 
     Source: Molchanov et al., ICML 2017, sections 4.2 to 4.4.
 
@@ -45,6 +48,8 @@ class VariationalDropoutConvolution2D(VariationalDropout, L.Convolution2D):
     >>> layer(numpy.zeros((100, 1, 28, 28), "float32")).shape
     (100, 20, 24, 24)
     """
+
+    masks_variance_by_default = True
 
     def __init__(
         self,
@@ -59,14 +64,15 @@ class VariationalDropoutConvolution2D(VariationalDropout, L.Convolution2D):
         p_threshold: float | None = None,
         loga_threshold: float | None = None,
         initial_log_sigma2: float = -10.0,
-        mask_variance: bool = True,
+        mask_variance: bool = masks_variance_by_default,
+        prior: str = LOG_UNIFORM,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             in_channels, out_channels, ksize, stride, pad, nobias, initialW, initial_bias, **kwargs
         )
         self.init_variational_dropout(
-            p_threshold, loga_threshold, initial_log_sigma2, mask_variance
+            p_threshold, loga_threshold, initial_log_sigma2, mask_variance, prior
         )
 
     def forward(self, x: Any) -> chainer.Variable:
@@ -86,8 +92,9 @@ class VariationalDropoutConvolution2D(VariationalDropout, L.Convolution2D):
             "dilate": self.dilate,
             "groups": self.groups,
         }
-        if not chainer.config.train:
-            return F.convolution_2d(x, self.masked_W(), self.b, **geometry)
+        W = self.noiseless_W()
+        if W is not None:
+            return F.convolution_2d(x, W, self.b, **geometry)
         self._initialize_log_sigma2()
         y_and_divergence = functions.variational_dropout_convolution_2d(
             x,
@@ -98,5 +105,7 @@ class VariationalDropoutConvolution2D(VariationalDropout, L.Convolution2D):
             threshold=self.loga_threshold,
             mask_variance=self.mask_variance,
             alive=self.alive,
+            prior=self.prior,
+            noise_scale=self.noise_scale,
         )
         return self._keep_divergence(y_and_divergence)

@@ -8,6 +8,7 @@ import chainer.links as L
 import numpy
 
 from vdprune import functions
+from vdprune.functions.prior import LOG_UNIFORM
 from vdprune.links.variational_dropout import VariationalDropout
 
 
@@ -30,9 +31,11 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
             p_threshold.
         initial_log_sigma2: Where the logarithm of the weights' variances starts.
         mask_variance: Whether the variance of a cut weight is masked in training as its mean is.
+        prior: Prior of the weights, ``"log-uniform"`` or ``"ard"``: see
+            `vdprune.functions.kl_divergence`.
 
     Raises:
-        ArgumentError: The two thresholds disagree.
+        ArgumentError: The two thresholds disagree, or there is no such prior.
 
     Source: Molchanov et al., ICML 2017, sections 4.2 to 4.4.
 
@@ -40,6 +43,8 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
     >>> layer(numpy.zeros((100, 784), "float32")).shape
     (100, 300)
     """
+
+    masks_variance_by_default = False
 
     def __init__(
         self,
@@ -51,11 +56,12 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
         p_threshold: float | None = None,
         loga_threshold: float | None = None,
         initial_log_sigma2: float = -10.0,
-        mask_variance: bool = False,
+        mask_variance: bool = masks_variance_by_default,
+        prior: str = LOG_UNIFORM,
     ) -> None:
         super().__init__(in_size, out_size, nobias, initialW, initial_bias)
         self.init_variational_dropout(
-            p_threshold, loga_threshold, initial_log_sigma2, mask_variance
+            p_threshold, loga_threshold, initial_log_sigma2, mask_variance, prior
         )
 
     def forward(self, x: Any, n_batch_axes: int = 1) -> chainer.Variable:
@@ -70,8 +76,9 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
         """
         if self.W.array is None:
             self._initialize_params(int(numpy.prod(x.shape[n_batch_axes:])))
-        if not chainer.config.train:
-            return F.linear(x, self.masked_W(), self.b, n_batch_axes=n_batch_axes)
+        W = self.noiseless_W()
+        if W is not None:
+            return F.linear(x, W, self.b, n_batch_axes=n_batch_axes)
         self._initialize_log_sigma2()
         y_and_divergence = functions.variational_dropout_linear(
             x,
@@ -82,5 +89,7 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
             self.loga_threshold,
             self.mask_variance,
             alive=self.alive,
+            prior=self.prior,
+            noise_scale=self.noise_scale,
         )
         return self._keep_divergence(y_and_divergence)

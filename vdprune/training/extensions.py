@@ -14,8 +14,9 @@ from vdprune.checkpoint import History
 from vdprune.devices import is_gpu_error
 from vdprune.errors import VdpruneError
 from vdprune.functions.variational_layer import Alive
-from vdprune.training.recipe import Recipe
-from vdprune.training.schedules import kl_weight_at, learning_rate_at
+from vdprune.training.cuts import cut_weights
+from vdprune.training.phase import Cut, Phase
+from vdprune.training.phases import learning_rate_of, set_learning_rate
 from vdprune.training.sums import Sums
 
 _REPORTED = ("loss", "class", "kl", "accuracy")  # what EpochLog takes the means of
@@ -26,16 +27,18 @@ class TrainingInterruptedError(VdpruneError):
 
 
 class Schedules(Extension):
-    """Sets the learning rate and the KL weight at the start of each epoch.
+    """Sets the learning rate, the KL weight and the noise at the start of each epoch of a phase.
 
     Args:
-        recipe: The recipe.
+        phase: The phase.
+        start: Epoch of the run in which it starts.
     """
 
     trigger = (1, "epoch")
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, phase: Phase, start: int) -> None:
+        self.phase = phase
+        self._start = start
 
     def initialize(self, trainer: Trainer) -> None:
         """Set them for the first epoch, or for the one that a resumed run is in."""
@@ -43,10 +46,58 @@ class Schedules(Extension):
 
     def __call__(self, trainer: Trainer) -> None:
         """Set them for the epoch that begins."""
-        optimizer = trainer.updater.get_optimizer("main")
-        epoch = min(trainer.updater.epoch, self.recipe.epochs - 1)
-        optimizer.alpha = learning_rate_at(self.recipe, epoch)
-        optimizer.target.kl_coef = kl_weight_at(self.recipe, epoch)
+        optimizer, phase = trainer.updater.get_optimizer("main"), self.phase
+        epoch = min(trainer.updater.epoch - self._start, phase.epochs - 1)
+        set_learning_rate(optimizer, phase.learning_rate.at(epoch))
+        optimizer.target.kl_coef = phase.kl_weight.at(epoch)
+        for _, link in optimizer.target.named_variational_links():
+            link.noise_scale = phase.noise.at(epoch)
+
+
+class Cuts(Extension):
+    """Cuts weights at the steps of a phase that are planned for it.
+
+    A cut is the beginning of a step: the checkpoint before it is without, and a run that is resumed
+    from there begins with it.
+
+    Args:
+        model: The network.
+        cuts: The phase's cuts.
+        threshold: Log alpha above which weights are cut along with those of a cut.
+        first_step: Turns an epoch of the phase into the number of steps before it.
+        compacts: Whether what has no weights left then drops out of training.
+    """
+
+    trigger = (1, "iteration")
+    priority = -50  # after the checkpoint
+
+    def __init__(
+        self,
+        model: VariationalDropoutChain,
+        cuts: tuple[Cut, ...],
+        threshold: float,
+        first_step: Callable[[float], int],
+        compacts: bool,
+    ) -> None:
+        self.model = model
+        self._threshold = threshold
+        self._compacts = compacts
+        self._due: dict[int, list[tuple[Cut, float | None]]] = {}
+        for cut in cuts:
+            for epoch, sparsity in cut.steps():
+                self._due.setdefault(first_step(epoch), []).append((cut, sparsity))
+
+    def initialize(self, trainer: Trainer) -> None:
+        """Cut what is due before the first step, or before the one that a resumed run goes on with."""
+        self(trainer)
+
+    def __call__(self, trainer: Trainer) -> None:
+        """Cut what is due before the next step."""
+        due = self._due.pop(trainer.updater.iteration, [])
+        for cut, sparsity in due:
+            cut_weights(self.model, cut, sparsity, self._threshold)
+        if due and self._compacts:
+            self.model.compact(self.model.find_compaction())
 
 
 class Compaction(Extension):
@@ -161,9 +212,9 @@ class EpochLog(Extension):
         means = {name: value / self._steps for name, value in self._sums.read().items()}
         self._forget_sums()
         row = {
-            "epoch": float(updater.epoch),
+            "epoch": float(len(self.history) + 1),
             "iteration": float(updater.iteration),
-            "learning_rate": optimizer.alpha,
+            "learning_rate": learning_rate_of(optimizer),
             "kl_coef": optimizer.target.kl_coef,
             **{name: means[name] for name in ("loss", "class", "kl")},
             "train_error": 100 * (1 - means["accuracy"]),
@@ -231,17 +282,19 @@ class RandomOnGpu(Extension):
         cuda.cupy.random.seed(int(random.randint(2**32, dtype=numpy.uint64)))
 
 
-def on_each_step(callback: Callable[[int], Any]) -> Callable[[Trainer], None]:
-    """Make an extension of a callback.
+class OnEachStep(Extension):
+    """Calls a function after each step.
 
     Args:
         callback: Called with the number of steps done.
-
-    Returns:
-        The extension.
     """
 
-    def step(trainer: Trainer) -> None:
-        callback(trainer.updater.iteration)
+    trigger = (1, "iteration")
+    priority = 500  # so that others find it counted
 
-    return step
+    def __init__(self, callback: Callable[[int], Any]) -> None:
+        self._callback = callback
+
+    def __call__(self, trainer: Trainer) -> None:
+        """Call it."""
+        self._callback(trainer.updater.iteration)

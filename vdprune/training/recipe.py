@@ -1,51 +1,82 @@
 """How a network is trained, as data."""
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from vdprune.errors import ArgumentError
+from vdprune.training.phase import Phase
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A network whose outputs the trained one learns from, beside the labels.
+
+    Args:
+        arch: What is trained as a teacher first; empty where ``file`` is given.
+        recipe: How that is trained; empty where ``file`` is given.
+        file: A checkpoint of a trained network.
+        temperature: What both networks' logits are divided by.
+        weight: Share of the teacher in the loss; the labels' is what is left of 1.
+
+    Raises:
+        ArgumentError: Values that have no meaning.
+
+    Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015.
+    """
+
+    arch: str = ""
+    recipe: str = ""
+    file: str = ""
+    temperature: float = 3.0
+    weight: float = 0.7
+
+    def __post_init__(self) -> None:
+        if bool(self.file) == bool(self.arch and self.recipe):
+            raise ArgumentError(
+                "a teacher is a file, or else an arch and a recipe by which it is trained"
+            )
+        if not 0 < self.temperature < math.inf:
+            raise ArgumentError(f"temperature is {self.temperature}: it must be above 0")
+        if not 0 < self.weight <= 1:
+            raise ArgumentError(f"weight is {self.weight}: it must be above 0 and at most 1")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a training run but the network and the data. The defaults are the paper's.
+    """All that decides a training run but the network and the data.
 
     Args:
         name: What people call it.
-        epochs: Passes through the training examples.
+        phases: The parts of the run, one after the other.
         batch_size: Examples in a step; a last smaller batch is filled from the next epoch.
-        learning_rate: Adam's alpha at the start.
-        learning_rate_hold: Epochs for which it stays there; then it falls linearly to 0.
-        kl_start: Epochs for which the KL weight is 0.
-        kl_end: Epoch from which it is 1; in between it grows linearly.
-        initial_log_sigma2: Where the logarithm of the weights' variances starts.
         threshold: Log alpha above which a weight is cut.
-        theta_std: Standard deviation of the initial weights.
+        initial_log_sigma2: Where the logarithm of the weights' variances starts.
+        theta_std: Standard deviation of the initial weights; None for the network's own, which is 0.01 in
+            the lenets, as the authors have it.
         compact_every: Epochs after which what has no weights left is dropped from the arrays that are
             trained, for good; 0 for never.
+        copies: How many changed copies of each training image are made, once, where phases augment; 0
+            to change images as they are needed.
         seed: Seed of everything random.
         validation: Training examples held out.
+        teacher: Whom the network learns from beside the labels, or None.
 
     Raises:
         ArgumentError: A value has no meaning.
-
-    Source: Molchanov et al., ICML 2017, section 5 and the authors' code.
     """
 
-    name: str = "paper"
-    epochs: int = 200
+    name: str
+    phases: tuple[Phase, ...]
     batch_size: int = 100
-    learning_rate: float = 1e-3
-    learning_rate_hold: float = 100.0
-    kl_start: float = 5.0
-    kl_end: float = 20.0
-    initial_log_sigma2: float = -10.0
     threshold: float = 3.0
-    theta_std: float = 0.01
+    initial_log_sigma2: float = -10.0
+    theta_std: float | None = None
     compact_every: int = 5
+    copies: int = 0
     seed: int = 0
     validation: int = 0
+    teacher: Teacher | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -53,38 +84,44 @@ class Recipe:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ArgumentError(f"{field.name} is {value}: it must be a finite number")
         for name, least in (
-            ("epochs", 1),
             ("batch_size", 1),
             ("seed", 0),
             ("validation", 0),
             ("compact_every", 0),
+            ("copies", 0),
         ):
             if getattr(self, name) < least:
                 raise ArgumentError(f"{name} is {getattr(self, name)}: it must be {least} or more")
         if self.seed >= 2**32:
             raise ArgumentError(f"seed is {self.seed}: it must be below 2^32")
-        for name in ("learning_rate", "theta_std"):
-            if getattr(self, name) <= 0:
-                raise ArgumentError(f"{name} is {getattr(self, name)}: it must be above 0")
-        if not 0 <= self.learning_rate_hold <= self.epochs:
+        if self.theta_std is not None and self.theta_std <= 0:
+            raise ArgumentError(f"theta_std is {self.theta_std}: it must be above 0")
+        names = [phase.name for phase in self.phases]
+        taken = {field.name for field in fields(self)}
+        if not names or len(set(names)) < len(names) or taken & set(names):
             raise ArgumentError(
-                f"learning_rate_hold is {self.learning_rate_hold}: it must lie between 0 and the "
-                f"{self.epochs} epochs"
-            )
-        if not 0 <= self.kl_start <= self.kl_end:
-            raise ArgumentError(
-                f"kl_start is {self.kl_start:g}, kl_end {self.kl_end:g}: the KL weight grows from the "
-                "first to the second, so give both, the first not below 0, the second not below it"
+                f"the phases are called {names}: there must be one at least, each with a name of its "
+                "own that is no field of the recipe"
             )
 
-    def with_options(self, **options: Any) -> "Recipe":
+    @property
+    def epochs(self) -> int:
+        """Passes through the training examples, of all phases."""
+        return sum(phase.epochs for phase in self.phases)
+
+    @property
+    def settled_from(self) -> float:
+        """Epoch of the run from which neither cuts nor the KL weight change the network's size."""
+        *before, last = self.phases
+        return sum(phase.epochs for phase in before) + last.settled_from
+
+    def with_options(self, epochs: int | None = None, **options: Any) -> "Recipe":
         """Change some fields.
 
-        Where the epochs change, the three points of the schedules that are not given move along, so
-        that a run of half the length is the same run at twice the pace.
-
         Args:
-            **options: New values; None leaves a field as it is.
+            epochs: Epochs of all phases together: each becomes shorter or longer, its schedules and
+                cuts with it, so that a run of half the length is the same run at twice the pace.
+            **options: New values of fields; None leaves a field as it is.
 
         Returns:
             The changed recipe.
@@ -93,52 +130,37 @@ class Recipe:
             ArgumentError: A value has no meaning.
         """
         given = {name: value for name, value in options.items() if value is not None}
-        ratio = given.get("epochs", self.epochs) / self.epochs
-        moved = {
-            name: getattr(self, name) * ratio
-            for name in ("learning_rate_hold", "kl_start", "kl_end")
-            if name not in given and ratio > 0
-        }
-        return replace(self, **{**moved, **given})
+        if epochs is not None and epochs != self.epochs:
+            given["phases"] = self._stretched(epochs)
+        return replace(self, **given)
 
-    def describe(self) -> str:
-        """Tell the schedules in words.
-
-        Returns:
-            One line.
-        """
-        hold, start, end = self.learning_rate_hold, self.kl_start, self.kl_end
-        return (
-            f"recipe {self.name}: epochs {self.epochs}, batch {self.batch_size}; learning rate "
-            f"{self.learning_rate:g} until epoch {hold:g}, then linear to 0; KL weight 0 until epoch "
-            f"{start:g}, then linear to 1 at epoch {end:g}; seed {self.seed}"
+    def _stretched(self, epochs: int) -> tuple[Phase, ...]:
+        if epochs < len(self.phases):
+            raise ArgumentError(
+                f"epochs is {epochs}: it must be {len(self.phases)} or more, one for each phase"
+            )
+        ends: list[int] = []
+        before = 0
+        for number, phase in enumerate(self.phases, 1):
+            before += phase.epochs
+            # each phase needs one at least, those that follow, too
+            least, most = number, epochs - len(self.phases) + number
+            least = max(least, ends[-1] + 1 if ends else 1)
+            ends.append(min(max(round(before * epochs / self.epochs), least), most))
+        return tuple(
+            phase.with_epochs(end - start)
+            for phase, start, end in zip(self.phases, [0, *ends], ends, strict=False)
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the recipe as a dictionary that JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Recipe":
-        """Make a recipe of what `to_json` returned.
-
-        Args:
-            values: The fields.
+    def describe(self) -> list[str]:
+        """Tell the recipe in words.
 
         Returns:
-            The recipe.
-
-        Raises:
-            ArgumentError: A field is missing, unknown or has no meaning.
+            Lines: one for all, one for each phase.
         """
-        names = {field.name for field in fields(cls)}
-        if set(values) != names:
-            odd = ", ".join(sorted(set(values) ^ names))
-            raise ArgumentError(f"the recipe's fields do not match this version's: {odd}")
-        return cls(**values)
-
-
-RECIPES = {
-    "paper": Recipe(),
-    "quick": Recipe(name="quick", epochs=6, learning_rate_hold=3.0, kl_start=1.0, kl_end=3.0),
-}
+        learning = f"; a teacher's share is {self.teacher.weight:g}" if self.teacher else ""
+        return [
+            f"recipe {self.name}: epochs {self.epochs}, batch {self.batch_size}, seed {self.seed}"
+            f"{learning}",
+            *(phase.describe() for phase in self.phases),
+        ]

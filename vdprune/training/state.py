@@ -2,7 +2,7 @@
 
 import h5py
 import numpy
-from chainer import Optimizer
+from chainer import Optimizer, get_device
 from chainer.dataset import Iterator
 from chainer.serializers import HDF5Deserializer, HDF5Serializer
 
@@ -29,6 +29,10 @@ def save_state(
     """
     group.attrs["iteration"] = iteration
     group.attrs["epoch"] = iterator.epoch
+    fixed = group.create_group("fixed_log_alpha")
+    for name, link in optimizer.target.named_variational_links():
+        if link.fixed is not None:
+            fixed.create_dataset(name, data=get_device("@numpy").send(link.fixed.log_alpha))
     HDF5Serializer(group.create_group("optimizer"), None).save(optimizer)
     HDF5Serializer(group.create_group("compaction"), None).save(compaction)
     HDF5Serializer(group.create_group("iterator"), None).save(iterator)
@@ -60,6 +64,9 @@ def load_state(
     Returns:
         Training steps done.
     """
+    for name, link in optimizer.target.named_variational_links():
+        if name in group["fixed_log_alpha"]:
+            link.fix_log_alpha(link.device.send(group["fixed_log_alpha"][name][...]))
     HDF5Deserializer(group["optimizer"]).load(optimizer)
     HDF5Deserializer(group["compaction"]).load(compaction)
     HDF5Deserializer(group["iterator"]).load(iterator)

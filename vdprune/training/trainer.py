@@ -1,6 +1,8 @@
 """A training run from a recipe, on Chainer's own trainer."""
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,10 @@ import h5py
 import numpy
 from chainer.backend import Device
 from chainer.iterators import SerialIterator
-from chainer.training import Trainer
+from chainer.training import Extension, Trainer
 from chainer.training.updaters import StandardUpdater
 
-from vdprune.archs import build_arch
+from vdprune.chain import Distillation
 from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdprune.datasets import Dataset
 from vdprune.devices import gpu_errors
@@ -21,17 +23,19 @@ from vdprune.errors import ArgumentError, NonFiniteLossError
 from vdprune.evaluation import evaluate
 from vdprune.finiteness import check_finite, check_parameters
 from vdprune.storage import check_writable
-from vdprune.training.adam import Adam
-from vdprune.training.batches import ArrayBatches
 from vdprune.training.extensions import (
     Checkpoints,
     Compaction,
+    Cuts,
     EpochLog,
+    OnEachStep,
     RandomOnGpu,
     Schedules,
-    on_each_step,
 )
-from vdprune.training.recipe import Recipe
+from vdprune.training.lessons import Lessons
+from vdprune.training.phase import Phase
+from vdprune.training.phases import configure_links, enter_phase, make_optimizer
+from vdprune.training.recipe_tables import from_table
 from vdprune.training.state import load_state, save_state
 
 
@@ -50,35 +54,6 @@ class Callbacks:
     should_stop: Callable[[], bool] = lambda: False
 
 
-def start_checkpoint(recipe: Recipe, arch: str, dataset: Dataset) -> Checkpoint:
-    """Make a network ready to be trained; NumPy's global generator is seeded.
-
-    Args:
-        recipe: The recipe.
-        arch: The network's name in the registry.
-        dataset: What it is to be trained on.
-
-    Returns:
-        The checkpoint of the untrained network.
-
-    Raises:
-        ArgumentError: There is no such arch, or it can't take the data.
-    """
-    numpy.random.seed(recipe.seed)
-    kwargs = {
-        "input_shape": list(dataset.input_shape),
-        "classes": dataset.classes,
-        "theta_std": recipe.theta_std,
-    }
-    model = build_arch(arch, **kwargs)
-    model.warm_up = 0
-    model.scaling.fit(dataset.train.x, dataset.input_scale)
-    model.to_variational_dropout(
-        loga_threshold=recipe.threshold, initial_log_sigma2=recipe.initial_log_sigma2
-    )
-    return Checkpoint(model, arch, kwargs, recipe.to_json(), dataset.name, recipe.threshold)
-
-
 class TrainingRun:
     """One run: from its first step, or from where its checkpoint left it, to its last.
 
@@ -88,6 +63,7 @@ class TrainingRun:
         out: The checkpoint file, written after each epoch.
         device: Where to train.
         callbacks: What to tell and ask.
+        lessons: What the network is shown; None for the training examples as they are.
 
     Raises:
         FileWriteError: ``out`` can't be written.
@@ -101,40 +77,47 @@ class TrainingRun:
         out: Path,
         device: Device,
         callbacks: Callbacks,
+        lessons: Lessons | None = None,
     ) -> None:
         check_writable(out)
         self.checkpoint = checkpoint
         self.dataset = dataset
         self.out = out
-        self.recipe = Recipe.from_json(checkpoint.recipe)
+        self.recipe = from_table(checkpoint.recipe)
         self.device = device
         self.was_on: str | None = None  # a resumed run's device before
         self._callbacks = callbacks
         train = dataset.train
         _check_data(checkpoint, dataset, self.recipe.batch_size)
         self._fingerprint = train.fingerprint()
+        self._lessons = lessons or Lessons(train, self.recipe, out)
         model = checkpoint.model
         model.num_train = len(train.x)
         model.statistics_interval = -(
             -len(train.x) // self.recipe.batch_size
         )  # the log has its own
+        if self.recipe.teacher is not None:
+            teacher = self.recipe.teacher
+            model.distillation = Distillation(teacher.temperature, teacher.weight)
         model.to_device(device)
-        self._optimizer = Adam(alpha=self.recipe.learning_rate)
-        self._optimizer.setup(model)
+        self.epochs_before = len(checkpoint.history)  # of an earlier run, as before a fine-tuning
+        self._iteration = 0
         self._iterator = SerialIterator(range(len(train.x)), self.recipe.batch_size)
-        self._updater = StandardUpdater(
-            self._iterator,
-            self._optimizer,
-            converter=ArrayBatches(train.x, train.t),
-            device=device,
-            loss_func=model.calc_loss,
-        )
         self._compaction = Compaction(model, self.recipe.compact_every)
         self._log = EpochLog(checkpoint.history, self._describe_network, self._end_epoch)
+        self._ends = list(itertools.accumulate(phase.epochs for phase in self.recipe.phases))
+        self._phase_number = 0
+        self._is_in_phase = False
+        self._optimizer = make_optimizer(self.recipe.phases[0], model)
 
     @classmethod
     def resume(
-        cls, path: Path, dataset: Dataset, device: Device, callbacks: Callbacks
+        cls,
+        path: Path,
+        dataset: Dataset,
+        device: Device,
+        callbacks: Callbacks,
+        lessons: Lessons | None = None,
     ) -> "TrainingRun":
         """Take up the run that a checkpoint was written in.
 
@@ -143,6 +126,7 @@ class TrainingRun:
             dataset: The data that the run began with.
             device: Where to train.
             callbacks: What to tell and ask.
+            lessons: What the network is shown, as at the beginning.
 
         Returns:
             The run, ready to go on.
@@ -155,30 +139,38 @@ class TrainingRun:
 
         def load_training(group: h5py.Group, checkpoint: Checkpoint) -> None:
             checkpoint = replace(checkpoint, dataset=dataset.name)  # it may have moved
-            run = cls(checkpoint, dataset, path, device, callbacks)
+            run = cls(checkpoint, dataset, path, device, callbacks, lessons)
             if group.attrs["data_sha256"] != run._fingerprint:
                 raise ArgumentError(
                     f"{dataset.train.description} are not the {group.attrs['examples']:,} that the "
                     f"run in {path} began with: a run goes on with the data that it began with"
                 )
             run.was_on = str(group.attrs["device"])
-            run._updater.iteration = load_state(
-                group, run._optimizer, run._compaction, run._iterator, run._log
-            )
+            run._take_up(group)
             runs.append(run)
 
         load_checkpoint(path, load_training)
         return runs[0]
 
+    def _take_up(self, group: h5py.Group) -> None:
+        self._phase_number = int(group.attrs["phase"])
+        self._is_in_phase = True
+        phase = self.recipe.phases[self._phase_number]
+        self._optimizer = make_optimizer(phase, self.checkpoint.model)
+        self._iteration = load_state(
+            group, self._optimizer, self._compaction, self._iterator, self._log
+        )
+        self.epochs_before -= self._iterator.epoch
+
     @property
     def iteration(self) -> int:
         """Training steps done."""
-        return self._updater.iteration
+        return self._iteration
 
     @property
     def is_finished(self) -> bool:
         """Whether all epochs are done."""
-        return self._updater.epoch >= self.recipe.epochs
+        return self._iterator.epoch >= self.recipe.epochs
 
     def run(self) -> None:
         """Train to the end.
@@ -189,29 +181,66 @@ class TrainingRun:
             DeviceError: The GPU ran out of memory or failed; likewise.
             FileWriteError: The checkpoint can't be written; the one before is untouched.
         """
-        if self.is_finished:
-            return
-        trainer = Trainer(self._updater, (self.recipe.epochs, "epoch"), out=str(self.out.parent))
-        trainer.extend(self._log)
-        trainer.extend(Schedules(self.recipe), priority=200)
-        trainer.extend(self._compaction)
-        if self.checkpoint.model.xp is not numpy:
-            trainer.extend(RandomOnGpu())
-        trainer.extend(
-            on_each_step(self._callbacks.on_step), name="on_step", trigger=(1, "iteration")
-        )
-        trainer.extend(Checkpoints(self._save, self._callbacks.should_stop))
         try:
             # What overflows ends in a loss that is not finite, which says more than NumPy does.
             quiet = numpy.errstate(over="ignore", invalid="ignore")
             device = chainer.using_device(self.checkpoint.model.device)
             with quiet, device, gpu_errors(", or take a smaller batch", self._tell_what_is_kept):
-                trainer.run(show_loop_exception_msg=False)
+                while not self.is_finished:
+                    if self._iterator.epoch >= self._ends[self._phase_number]:
+                        self._phase_number += 1
+                        self._is_in_phase = False
+                    self._run_phase()
         except NonFiniteLossError as error:
             raise NonFiniteLossError(f"{error}{self._tell_what_is_kept()}") from None
 
+    def _run_phase(self) -> None:
+        """Train to the end of the phase; what it takes to begin it comes first."""
+        phases, number, model = self.recipe.phases, self._phase_number, self.checkpoint.model
+        phase, before = phases[number], phases[number - 1] if number else None
+        if not self._is_in_phase:
+            if before is not None and before.optimizer != phase.optimizer:
+                self._optimizer = make_optimizer(phase, model)
+            enter_phase(model, phase, before, self.recipe.initial_log_sigma2)
+            self._is_in_phase = True
+        configure_links(model, phase)
+        updater = StandardUpdater(
+            self._iterator,
+            self._optimizer,
+            converter=self._lessons.batches(phase),
+            device=self.device,
+            loss_func=model.calc_loss,
+        )
+        updater.iteration = self._iteration
+        end = self._ends[number]
+        trainer = Trainer(
+            updater, lambda trainer: trainer.updater.epoch >= end, out=str(self.out.parent)
+        )
+        for extension in self._extensions(phase, end - phase.epochs):
+            trainer.extend(extension)
+        trainer.run(show_loop_exception_msg=False)
+
+    def _extensions(self, phase: Phase, start: int) -> Iterator[Extension]:
+        def first_step(epoch: float) -> int:
+            steps = (start + epoch) * len(self.dataset.train.x) / self.recipe.batch_size
+            return math.ceil(steps - 1e-6)
+
+        model, recipe = self.checkpoint.model, self.recipe
+        yield OnEachStep(self._count_step)
+        yield self._log
+        yield Schedules(phase, start)
+        yield self._compaction
+        yield Cuts(model, phase.cuts, recipe.threshold, first_step, recipe.compact_every > 0)
+        if model.xp is not numpy:
+            yield RandomOnGpu()
+        yield Checkpoints(self._save, self._callbacks.should_stop)
+
+    def _count_step(self, iteration: int) -> None:
+        self._iteration = iteration
+        self._callbacks.on_step(iteration)
+
     def _tell_what_is_kept(self) -> str:
-        epochs = len(self.checkpoint.history)
+        epochs = len(self.checkpoint.history) - self.epochs_before
         return f" ({self.out} is that of epoch {epochs})" if epochs else " (no epoch was completed)"
 
     def _describe_network(self) -> dict[str, float]:
@@ -229,9 +258,22 @@ class TrainingRun:
         }
 
     def _end_epoch(self, row: dict[str, float]) -> None:
-        if self.dataset.validation is not None and _is_best(self.checkpoint.history):
+        if self.dataset.validation is not None and self._is_best():
             save_checkpoint(best_path(self.out), self.checkpoint)
         self._callbacks.on_epoch(row)
+
+    def _is_best(self) -> bool:
+        """Whether the last epoch is the best so far.
+
+        Best is the lowest error among the epochs of the last phase that follow its cuts and the growth
+        of the KL weight: before that the network is hardly sparse. Of equal errors the sparser network
+        wins.
+        """
+        history = self.checkpoint.history
+        settled = history[self.epochs_before + math.ceil(self.recipe.settled_from) :]
+        if not settled:
+            return False
+        return min(settled, key=lambda row: (row["error"], -row["sparsity"])) is history[-1]
 
     def _save(self) -> None:
         model = self.checkpoint.model
@@ -242,13 +284,14 @@ class TrainingRun:
             group.attrs["examples"] = len(self.dataset.train.x)
             group.attrs["data_sha256"] = self._fingerprint
             group.attrs["device"] = self.device.name
+            group.attrs["phase"] = self._phase_number
             save_state(
                 group,
                 self._optimizer,
                 self._compaction,
                 self._iterator,
                 self._log,
-                self._updater.iteration,
+                self._iteration,
             )
 
         save_checkpoint(self.out, self.checkpoint, save_training)
@@ -279,15 +322,3 @@ def _check_data(checkpoint: Checkpoint, dataset: Dataset, batch_size: int) -> No
             f"classes, the network takes {checkpoint.input_shape} in {kwargs['classes']}: give the "
             "data set that it was made for"
         )
-
-
-def _is_best(history: list[dict[str, float]]) -> bool:
-    """Whether the last epoch is the best so far.
-
-    Best is the lowest error among epochs at the full KL weight: before that the network is hardly
-    sparse. Of equal errors the sparser network wins.
-    """
-    if history[-1]["kl_coef"] < 1:
-        return False
-    full = [row for row in history if row["kl_coef"] >= 1]
-    return min(full, key=lambda row: (row["error"], -row["sparsity"])) is history[-1]

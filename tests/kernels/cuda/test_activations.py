@@ -36,7 +36,8 @@ def test_lay_out(gpu: Any) -> None:
 
 @pytest.mark.parametrize("has_b", [False, True])
 @pytest.mark.parametrize("batch", [1, 4, 7])
-def test_sample_given_draws(gpu: Any, batch: int, has_b: bool) -> None:
+@pytest.mark.parametrize("noise_scale", [1.0, 0.3])
+def test_sample_given_draws(gpu: Any, noise_scale: float, batch: int, has_b: bool) -> None:
     alive = [0, 2, 3]
     mean, variance = numpy.random.randn(3, batch), numpy.random.rand(3, batch)
     variance[1, 0] = 0
@@ -44,10 +45,15 @@ def test_sample_given_draws(gpu: Any, batch: int, has_b: bool) -> None:
     send = gpu.xp.asarray
     products = send(numpy.stack([mean, variance]))
     y = kernels.cuda.sample(
-        products, send(places_of(alive, 5)), send(b) if has_b else None, send(given), (1, 2)
+        products,
+        send(places_of(alive, 5)),
+        send(b) if has_b else None,
+        noise_scale,
+        send(given),
+        (1, 2),
     )
     expected = numpy.tile(b if has_b else 0 * b, (batch, 1))
-    drawn = given[:, alive] * (variance.T != 0)
+    drawn = noise_scale * given[:, alive] * (variance.T != 0)
     deviation = numpy.sqrt(variance.T + 1e-8)
     expected[:, alive] += mean.T + deviation * drawn
     numpy.testing.assert_allclose(y.get(), expected, rtol=1e-13)
@@ -59,9 +65,10 @@ def test_sample_given_draws(gpu: Any, batch: int, has_b: bool) -> None:
 def test_sample_draws_what_the_cpu_draws(gpu: Any, batch: int) -> None:
     alive, key = [1, 4, 6], (3_000_000_000, 77)
     products = gpu.xp.asarray(numpy.stack([numpy.zeros((3, batch)), numpy.ones((3, batch))]))
-    y = kernels.cuda.sample(products, gpu.xp.asarray(places_of(alive, 8)), None, None, key).get()
+    places = gpu.xp.asarray(places_of(alive, 8))
+    y = kernels.cuda.sample(products, places, None, 0.5, None, key).get()
     expected = numpy.zeros((batch, 8))
-    expected[:, alive] = reference.normals(batch, alive, key)
+    expected[:, alive] = 0.5 * reference.normals(batch, alive, key)
     numpy.testing.assert_allclose(y, expected, rtol=2e-6, atol=2e-6)
 
 

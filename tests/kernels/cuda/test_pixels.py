@@ -66,7 +66,14 @@ def test_sample_pixels_is_what_the_cpu_does(gpu: Any, given: bool) -> None:
     send, places = gpu.xp.asarray, places_of(alive, filters)
     y = gpu.xp.empty((images, filters, *size))
     slopes = kernels.cuda.sample_pixels(
-        send(products), send(places), send(b), send(noise) if given else None, first, (5, 6), y
+        send(products),
+        send(places),
+        send(b),
+        0.3,
+        send(noise) if given else None,
+        first,
+        (5, 6),
+        y,
     )
     expected, expected_slopes = numpy.empty((2, images, filters, pixels))
     kernels.convolution.sample(
@@ -75,6 +82,7 @@ def test_sample_pixels_is_what_the_cpu_does(gpu: Any, given: bool) -> None:
         places.astype(numpy.intp),
         b,
         first,
+        0.3,
         noise.reshape(images, filters, pixels) if given else numpy.empty((0, 0, 0)),
         5,
         6,

@@ -14,6 +14,7 @@ from vdprune import kernels
 pytestmark = pytest.mark.gpu
 
 masks = pytest.mark.parametrize("mask_variance", [False, True])
+priors = pytest.mark.parametrize("k1", [reference.K1, 0.0], ids=["log-uniform", "ard"])
 
 
 def make_weights(shape: Any) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -21,27 +22,36 @@ def make_weights(shape: Any) -> tuple[numpy.ndarray, numpy.ndarray]:
     return W, numpy.log(W**2) + numpy.random.uniform(-10, 10, shape)
 
 
-def on_cpu(W: numpy.ndarray, log_sigma2: numpy.ndarray, mask_variance: bool) -> list[Any]:
+def on_cpu(
+    W: numpy.ndarray, log_sigma2: numpy.ndarray, mask_variance: bool, k1: float = reference.K1
+) -> list[Any]:
     results = [numpy.empty(W.size, W.dtype) for _ in range(4)]
     flat = W.reshape(-1), log_sigma2.reshape(-1)
-    divergence = kernels.cpu.weight_moments(*flat, 3.0, mask_variance, *results)
+    divergence = kernels.cpu.weight_moments(*flat, 3.0, mask_variance, k1, *results)
     return [*(result.reshape(W.shape) for result in results), divergence]
 
 
-def on_gpu(xp: Any, W: numpy.ndarray, log_sigma2: numpy.ndarray, mask_variance: bool) -> list[Any]:
+def on_gpu(
+    xp: Any,
+    W: numpy.ndarray,
+    log_sigma2: numpy.ndarray,
+    mask_variance: bool,
+    k1: float = reference.K1,
+) -> list[Any]:
     moments, *rest = kernels.cuda.weight_moments(
-        xp.asarray(W), xp.asarray(log_sigma2), 3.0, mask_variance
+        xp.asarray(W), xp.asarray(log_sigma2), 3.0, mask_variance, k1
     )
     return [array.get() for array in (*moments, *rest)]
 
 
 @masks
+@priors
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (16, 16), (30, 17), (2, 3, 4, 5), (700, 500)])
-def test_moments(gpu: Any, shape: tuple[int, ...], mask_variance: bool) -> None:
+def test_moments(gpu: Any, shape: tuple[int, ...], k1: float, mask_variance: bool) -> None:
     """Less than a block, one, several, and more than there are at a time."""
     W, log_sigma2 = make_weights(shape)
-    expected = on_cpu(W, log_sigma2, mask_variance)
-    found = on_gpu(gpu.xp, W, log_sigma2, mask_variance)
+    expected = on_cpu(W, log_sigma2, mask_variance, k1)
+    found = on_gpu(gpu.xp, W, log_sigma2, mask_variance, k1)
     for mine, theirs in zip(found, expected, strict=True):
         numpy.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-300)
 

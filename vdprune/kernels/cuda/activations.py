@@ -60,7 +60,9 @@ def lay_out(x: Any, inputs: Any) -> tuple[Any, Any]:
     return rows, columns
 
 
-def sample(products: Any, places: Any, b: Any, given: Any, key: tuple[int, int]) -> Any:
+def sample(
+    products: Any, places: Any, b: Any, noise_scale: float, given: Any, key: tuple[int, int]
+) -> Any:
     """Draw pre-activations as `vdprune.kernels.noise.sample` does.
 
     Args:
@@ -68,6 +70,7 @@ def sample(products: Any, places: Any, b: Any, given: Any, key: tuple[int, int])
             variances become the slopes of the draws by them.
         places: For each of all outputs its place among those with weights; -1 where it has none.
         b: Biases, shape (all outputs,), or None.
+        noise_scale: What standard normal draws are multiplied by to get the noise.
         given: Standard normal draws to use, shape (batch, all outputs); None for new ones.
         key: Key of the noise, two numbers below 2^32.
 
@@ -78,8 +81,8 @@ def sample(products: Any, places: Any, b: Any, given: Any, key: tuple[int, int])
     y = cuda.cupy.empty((batch, width), products.dtype)
     quarter = (batch + 3) // 4
     cuda.elementwise(
-        "raw int32 places, raw T b, bool has_b, raw T given, bool is_given, uint32 key0, uint32 key1, "
-        "int32 batch, int32 width, int32 quarter, int32 outputs",
+        "raw int32 places, raw T b, bool has_b, T noise_scale, raw T given, bool is_given, uint32 key0, "
+        "uint32 key1, int32 batch, int32 width, int32 quarter, int32 outputs",
         "raw T products, raw T y",
         """
         int index = i, first = index / width, column = index % width;
@@ -93,7 +96,7 @@ def sample(products: Any, places: Any, b: Any, given: Any, key: tuple[int, int])
             T value = 0;
             if (place >= 0) {
                 int at = place * batch + row;
-                T noise = is_given ? given[row * width + column] : (T)normals[k];
+                T noise = noise_scale * (is_given ? given[row * width + column] : (T)normals[k]);
                 T& slope = products[outputs * batch + at];
                 value = add_noise(products[at], slope, noise, slope);
             }
@@ -105,6 +108,7 @@ def sample(products: Any, places: Any, b: Any, given: Any, key: tuple[int, int])
     )(
         places,
         *optional(b, products),
+        noise_scale,
         *optional(given, products),
         *key,
         batch,

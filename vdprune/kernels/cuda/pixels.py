@@ -127,7 +127,14 @@ def fold(
 
 
 def sample_pixels(
-    products: Any, places: Any, b: Any, given: Any, first: int, key: _Pair, y: Any
+    products: Any,
+    places: Any,
+    b: Any,
+    noise_scale: float,
+    given: Any,
+    first: int,
+    key: _Pair,
+    y: Any,
 ) -> Any:
     """Draw outputs as `vdprune.kernels.convolution.sample` does.
 
@@ -135,6 +142,7 @@ def sample_pixels(
         products: Their means without biases and their variances, shape (2, filters, n * pixels).
         places: For each of all filters its place among those with weights; -1 where it has none.
         b: Biases, shape (all filters,), or None.
+        noise_scale: What standard normal draws are multiplied by to get the noise.
         given: Standard normal draws to use, shaped like y; None for new ones.
         first: Number of the first image.
         key: Key of the noise, two numbers below 2^32.
@@ -147,9 +155,9 @@ def sample_pixels(
     images, width, pixels = len(y), y.shape[1], math.prod(y.shape[2:])
     quarter = (width + 3) // 4
     cuda.elementwise(
-        "raw T products, raw int32 places, raw T b, bool has_b, raw T given, bool is_given, "
-        "uint32 first, uint32 key0, uint32 key1, int32 images, int32 width, int32 pixels, "
-        "int32 quarter, int32 half",
+        "raw T products, raw int32 places, raw T b, bool has_b, T noise_scale, raw T given, "
+        "bool is_given, uint32 first, uint32 key0, uint32 key1, int32 images, int32 width, "
+        "int32 pixels, int32 quarter, int32 half",
         "raw T slopes, raw T y",
         """
         int index = i, pixel = index % pixels, rest = index / pixels;
@@ -165,7 +173,7 @@ def sample_pixels(
             T value = 0;
             if (place >= 0) {
                 int at = (place * images + image) * pixels + pixel;
-                T noise = is_given ? given[to] : (T)normals[k];
+                T noise = noise_scale * (is_given ? given[to] : (T)normals[k]);
                 value = add_noise(products[at], products[half + at], noise, slopes[at]);
             }
             y[to] = value + (has_b ? b[filter] : (T)0);
@@ -177,6 +185,7 @@ def sample_pixels(
         products,
         places,
         *optional(b, products),
+        noise_scale,
         *optional(given, products),
         first,
         *key,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 from chainer.backends import cuda
 
-from vdprune.kernels.constants import EPSILON, K1, K2, K3, LOG_ALPHA_MAX, LOG_ALPHA_MIN
+from vdprune.kernels.constants import EPSILON, K2, K3, LOG_ALPHA_MAX, LOG_ALPHA_MIN
 from vdprune.kernels.cuda.text import THREADS, raw_kernel
 
 _MOST_BLOCKS = 1024
@@ -17,12 +17,13 @@ _MOST_ARRAYS = 64  # of a launch: the description of each takes 32 bytes of at m
 # is the same each time. Source: NVIDIA, CUDA C++ Programming Guide, "Memory Fence Functions".
 _WEIGHT_MOMENTS = f"""
 extern "C" __global__ void weight_moments(
-    const T* W, const T* log_sigma2, double threshold, int mask_variance, long long size,
+    const T* W, const T* log_sigma2, double threshold, int mask_variance, double k1, long long size,
     T* mean, T* variance, T* alpha, T* slope,
     volatile double* parts, unsigned int* finished, T* divergence
 ) {{
     __shared__ double sums[{THREADS}];
     __shared__ int is_last;
+    const T weight = k1, weight_k3 = k1 * {K3};
     T sum = 0;
     const long long step = (long long)blockDim.x * gridDim.x;
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += step) {{
@@ -35,12 +36,12 @@ extern "C" __global__ void weight_moments(
         T value = exp(log_alpha);
         T power = exp((T){K2} + (T){K3} * log_alpha);
         T sigmoid = (T)1 / ((T)1 + power);
-        T by_log_alpha = (T){K1 * K3} * power * sigmoid * sigmoid + (T)0.5 / ((T)1 + value);
+        T by_log_alpha = weight_k3 * power * sigmoid * sigmoid + (T)0.5 / ((T)1 + value);
         mean[i] = is_cut ? (T)0 : w;
         variance[i] = is_cut && mask_variance ? (T)0 : value * w * w;
         alpha[i] = is_cut ? -value : value;
         slope[i] = is_clipped ? (T)0 : -by_log_alpha;
-        sum += (T){K1} * sigmoid + (T)0.5 * log1p((T)1 / value);
+        sum += weight * sigmoid + (T)0.5 * log1p((T)1 / value);
     }}
     double part = add_up(sum, sums);
     if (threadIdx.x == 0) {{
@@ -83,7 +84,7 @@ def _finished_blocks(stream: int) -> Any:
 
 
 def weight_moments(
-    W: Any, log_sigma2: Any, threshold: float, mask_variance: bool
+    W: Any, log_sigma2: Any, threshold: float, mask_variance: bool, k1: float
 ) -> tuple[Any, Any, Any, Any]:
     """Compute the masked mean and variance of weights, and their KL divergence, in one launch.
 
@@ -92,6 +93,7 @@ def weight_moments(
         log_sigma2: Logarithms of their variances, shaped like W.
         threshold: Weights with a log alpha above it are masked.
         mask_variance: Whether their variance is masked, too.
+        k1: Weight of the sigmoid in the divergence, which the prior decides.
 
     Returns:
         An array of the means and the variances, shape (2, *W.shape); alpha and slope, as
@@ -110,6 +112,7 @@ def weight_moments(
             log_sigma2,
             numpy.float64(threshold),
             numpy.int32(mask_variance),
+            numpy.float64(k1),
             numpy.int64(W.size),
             moments[0],
             moments[1],

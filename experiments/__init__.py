@@ -1,0 +1,1 @@
+"""Experiments of the paper beside its tables: README.md says which, and how to run them."""

@@ -1,0 +1,109 @@
+"""Trains a network once for each seed and writes what came of it.
+
+python -m experiments.results lenet300 strong --seeds 0 1 2
+
+writes docs/results/lenet300-strong.json; seeds that are in it already are left as they are. What comes
+after -- goes to `vdprune train`. RESULTS.md is made of these files by docs/make_results.py.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe_machine
+
+ROOT = Path(__file__).parent.parent
+
+
+def run_seeds(
+    arch: str, recipe: str, seeds: list[int], options: list[str], folder: Path, path: Path
+) -> None:
+    """Train for each seed that is not done yet, and write the results after each.
+
+    Args:
+        arch: The network.
+        recipe: The recipe.
+        seeds: The seeds.
+        options: Further options of `vdprune train`.
+        folder: Where checkpoints go.
+        path: The file of results.
+    """
+    results: dict[str, Any] = {"arch": arch, "recipe": recipe, "runs": []}
+    if path.exists():
+        results = json.loads(path.read_text(encoding="utf-8"))
+    done = [run["seed"] for run in results["runs"]]
+    folder.mkdir(exist_ok=True, parents=True)
+    for seed in seeds:
+        if seed in done:
+            continue
+        results["runs"].append(train(arch, recipe, seed, options, folder))
+        results["runs"].sort(key=lambda run: run["seed"])
+        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def train(arch: str, recipe: str, seed: int, options: list[str], folder: Path) -> dict[str, Any]:
+    """Train once, through the command line.
+
+    Args:
+        arch: The network.
+        recipe: The recipe.
+        seed: The seed.
+        options: Further options of `vdprune train`.
+        folder: Where its checkpoint goes.
+
+    Returns:
+        What it printed with --json, with the command, the commit and the machine.
+    """
+    command = ["vdprune", "train", "--arch", arch]
+    command += [] if recipe == "paper" else ["--recipe", recipe]
+    command += ["--seed", str(seed), *options]
+    out = f"{arch}-{recipe}-{seed}.h5"
+    commit = find_commit()
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--out", out, "--json"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return {
+        "seed": seed,
+        "command": shlex.join(command),
+        "commit": commit,
+        "machine": describe_machine(),
+        **json.loads(done.stdout),
+    }
+
+
+def find_commit() -> str:
+    """Name the state of the code: the commit, with a + where files differ from it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "vdprune")
+    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+
+
+def main() -> None:
+    """Read the arguments and train."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("arch")
+    parser.add_argument("recipe")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--folder", type=Path, default=Path("runs"), help="for the checkpoints")
+    parser.add_argument("--json", type=Path, help="the file of results")
+    parser.add_argument("options", nargs="*", help="of vdprune train, after --")
+    given = parser.parse_args()
+    path = given.json or ROOT / "docs" / "results" / f"{given.arch}-{given.recipe}.json"
+    run_seeds(given.arch, given.recipe, given.seeds, given.options, given.folder, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from vdprune.errors import ArgumentError
+from vdprune.training.recipe import Recipe
+from vdprune.training.recipe_files import change_recipe, format_recipe, load_recipe
+from vdprune.training.recipe_tables import from_table, to_table
+from vdprune.training.schedule import Schedule
+
+PAPER = load_recipe("paper", "lenet300")
+SHIPPED = {
+    name: load_recipe(name, arch)
+    for name, arch in (
+        ("paper", "lenet300"),
+        ("quick", "lenet5"),
+        ("dense", "lenet300"),
+        ("magnitude", "lenet300"),
+        ("teacher", "lenet5-bn"),
+        ("strong", "lenet300"),
+    )
+}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_recipe_keeps_its_name(name: str) -> None:
+    assert SHIPPED[name].name == name
+
+
+@pytest.mark.parametrize("recipe", SHIPPED.values(), ids=SHIPPED)
+def test_survives_json(recipe: Recipe) -> None:
+    assert from_table(json.loads(json.dumps(to_table(recipe)))) == recipe
+
+
+@pytest.mark.parametrize("recipe", SHIPPED.values(), ids=SHIPPED)
+def test_survives_toml(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(format_recipe(recipe))
+    assert load_recipe(str(path), "lenet300") == recipe
+
+
+def test_fields_change_one_by_one() -> None:
+    recipe = change_recipe(
+        SHIPPED["strong"],
+        [
+            "batch_size = 50",
+            "rounds.learning_rate=[[0, 2e-3], [58, 0]]",
+            "rounds.cuts.1.compression=150",
+            "sparsify.prior=log-uniform",
+            "sparsify.augmentation.rotation=3",
+            "teacher.weight=0.5",
+        ],
+    )
+    sparsify, rounds, _ = recipe.phases
+    assert recipe.batch_size == 50
+    assert rounds.learning_rate == Schedule(((0, 2e-3), (58, 0)))
+    assert rounds.cuts[1].compression == 150
+    assert sparsify.prior == "log-uniform"
+    assert sparsify.augmentation is not None
+    assert (sparsify.augmentation.rotation, sparsify.augmentation.shift) == (3, 0.8)
+    assert recipe.teacher is not None
+    assert recipe.teacher.weight == 0.5
+
+
+def test_an_empty_value_takes_something_away() -> None:
+    assert change_recipe(SHIPPED["strong"], ["teacher="]).teacher is None
+    assert change_recipe(SHIPPED["strong"], ["last.augmentation="]).phases[2].augmentation is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("colour=1", r"extra fields found \(colour\)"),
+        ("batch_size", "'batch_size' sets nothing: give FIELD=VALUE"),
+        ("batch_size.more=1", "what is before 'more' is no table"),
+        ("phases.0.epochs=1", "the phases are variational"),
+        ("variational.cuts.0.epoch=1", "has no field 'variational.cuts.0.epoch'"),
+        ("variational.epochs=3.5", r"3.5 is not a whole number @ recipe.phases\[0\].epochs"),
+        ("variational.epochs=true", "True is not a whole number"),
+        ("seed=x", "'x' is not a whole number"),
+        ("variational.kind=dens", "it must be one of dense, variational, fine-tune"),
+        ("variational.learning_rate=fast", "'fast' is no schedule"),
+        ("variational.augmentation={rotation=300}", "rotation is 300.*between 0 and 180"),
+        ("teacher.weight=0.3", "a teacher is a file, or else"),
+        ("variational.cuts=[{epoch=3}]", r"one of the two @ recipe.phases\[0\].cuts\[0\]"),
+    ],
+)
+def test_settings_without_meaning_are_refused(setting: str, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        change_recipe(PAPER, [setting])
+
+
+def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(
+        ArgumentError, match="no recipe 'papre' for lenet300: choose from dense, .*paper"
+    ):
+        load_recipe("papre", "lenet300")
+    with pytest.raises(ArgumentError, match="no recipe 'strong' for vgg-like"):
+        load_recipe("strong", "vgg-like")
+
+
+def test_files_that_can_not_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="can't be read: No such file"):
+        load_recipe(str(tmp_path / "none.toml"), "lenet300")
+    (tmp_path / "bad.toml").write_text("name = ")
+    with pytest.raises(ArgumentError, match=r"bad.toml can't be read: .*line 1"):
+        load_recipe(str(tmp_path / "bad.toml"), "lenet300")
+    (tmp_path / "half.toml").write_text('name = "half"')
+    with pytest.raises(ArgumentError, match="required field missing @ recipe.phases"):
+        load_recipe(str(tmp_path / "half.toml"), "lenet300")

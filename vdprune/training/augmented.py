@@ -1,0 +1,117 @@
+"""Batches of augmented images, with the logits of a teacher if there is one."""
+
+from typing import Any
+
+import numpy
+from chainer.backend import Device
+from chainer.dataset import Converter
+
+from vdprune.augmentation import Augmentation
+from vdprune.chain import VariationalDropoutChain
+from vdprune.errors import ArgumentError
+from vdprune.training.batches import take_rows
+from vdprune.training.teacher_logits import evaluate_logits
+from vdprune.training.warped_copies import WarpedCopies
+
+
+class AugmentedBatches(Converter):
+    """Converter that augments a batch, and asks the teacher about it, when it is taken.
+
+    Like `ArrayBatches` for an iterator that yields row numbers. Random numbers come from NumPy's global
+    generator.
+
+    Args:
+        x: Images, shape (n, channels, height, width).
+        t: Labels, shape (n,).
+        augmentation: What is done to the images.
+        teacher: The network whose logits are wanted, or None.
+    """
+
+    def __init__(
+        self,
+        x: numpy.ndarray,
+        t: numpy.ndarray,
+        augmentation: Augmentation,
+        teacher: VariationalDropoutChain | None = None,
+    ) -> None:
+        self.x = x
+        self.t = t
+        self.augmentation = augmentation
+        self.teacher = teacher
+
+    def __call__(self, batch: list[int], device: Device | None = None) -> tuple[Any, ...]:
+        """Take rows.
+
+        Args:
+            batch: Row numbers.
+            device: Where the rows are to go; None leaves them.
+
+        Returns:
+            Images and labels; where there is a teacher, its logits for these images, too.
+
+        Raises:
+            ArgumentError: The examples are no images, or the teacher can't take them.
+        """
+        numbers = numpy.asarray(batch)
+        x = self.augmentation.apply(take_rows(self.x, numbers), numpy.random)
+        x, t = _send(device, x, take_rows(self.t, numbers))
+        if self.teacher is None:
+            return x, t
+        return x, t, *_send(device, evaluate_logits(self.teacher, x))
+
+
+class WarpedBatches(Converter):
+    """Converter that puts warped copies, made before, in the place of some images.
+
+    Like `ArrayBatches` for an iterator that yields row numbers. Random numbers come from NumPy's global
+    generator.
+
+    Args:
+        x: Images, shape (n, ...).
+        t: Labels, shape (n,).
+        copies: Their warped copies.
+        probability: Share of the images that a copy is put in the place of, 0 to 1.
+
+    Raises:
+        ArgumentError: The copies are those of other images.
+    """
+
+    def __init__(
+        self, x: numpy.ndarray, t: numpy.ndarray, copies: WarpedCopies, probability: float
+    ) -> None:
+        if copies.images.shape[1:] != x.shape or copies.images.dtype != x.dtype:
+            raise ArgumentError(
+                f"the copies are of images of {copies.images.dtype} of shape {copies.images.shape[1:]}, "
+                f"found {x.dtype} of shape {x.shape}: make copies of these images"
+            )
+        self.x = x
+        self.t = t
+        self.copies = copies
+        self.probability = probability
+
+    def __call__(self, batch: list[int], device: Device | None = None) -> tuple[Any, ...]:
+        """Take rows.
+
+        Args:
+            batch: Row numbers.
+            device: Where the rows are to go; None leaves them.
+
+        Returns:
+            Images and labels; where there was a teacher, its logits for these images, too.
+        """
+        numbers, copies = numpy.asarray(batch), self.copies
+        is_replaced = numpy.random.random_sample(len(numbers)) < self.probability
+        which = numpy.random.randint(len(copies.images), size=len(numbers))
+        source = which[is_replaced], numbers[is_replaced]
+        x = take_rows(self.x, numbers)
+        x[is_replaced] = copies.images[source]
+        rows = [x, take_rows(self.t, numbers)]
+        if copies.logits is not None and copies.plain_logits is not None:
+            logits = take_rows(copies.plain_logits, numbers)
+            logits[is_replaced] = copies.logits[source]
+            rows.append(logits)
+        return _send(device, *rows)
+
+
+def _send(device: Device | None, *arrays: Any) -> tuple[Any, ...]:
+    return arrays if device is None else tuple([device.send(array) for array in arrays])

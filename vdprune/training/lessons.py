@@ -1,0 +1,108 @@
+"""What a network is shown in training."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vdprune.augmentation import Augmentation
+from vdprune.chain import VariationalDropoutChain
+from vdprune.datasets import Split
+from vdprune.errors import ArgumentError
+from vdprune.training.augmented import AugmentedBatches, WarpedBatches
+from vdprune.training.batches import ArrayBatches
+from vdprune.training.phase import Phase
+from vdprune.training.recipe import Recipe
+from vdprune.training.teacher_logits import compute_logits
+from vdprune.training.warped_copies import WarpedCopies, load_or_make_copies
+
+
+class Lessons:
+    """Training examples as the phases of a recipe want them: as they are, changed, with a teacher.
+
+    Args:
+        train: The training examples.
+        recipe: The recipe.
+        out: The run's checkpoint; changed copies of images are kept beside it.
+        teacher: The recipe's teacher, or None.
+        on_progress: Called while copies are made, with what is done of how much.
+
+    Raises:
+        FileFormatError: A file that copies should be kept in is damaged.
+        FileWriteError: Such a file can't be written.
+        ArgumentError: The examples are no images, or the teacher can't take them.
+    """
+
+    def __init__(
+        self,
+        train: Split,
+        recipe: Recipe,
+        out: Path,
+        teacher: VariationalDropoutChain | None = None,
+        on_progress: Callable[[int, int], Any] = lambda done, total: None,
+    ) -> None:
+        self._train = train
+        self._teacher = teacher
+        self._copies: dict[Augmentation, WarpedCopies] = {}
+        self._plain_logits = None
+        if recipe.teacher is not None and teacher is None:
+            raise ArgumentError(f"the recipe {recipe.name} has a teacher: give Lessons the network")
+        for augmentation in _list_augmentations(recipe) if recipe.copies else ():
+            self._copies[augmentation] = load_or_make_copies(
+                copies_path(out, len(self._copies)),
+                train.x,
+                train.fingerprint(),
+                augmentation,
+                recipe.copies,
+                recipe.seed,
+                teacher,
+                on_progress,
+            )
+        if teacher is not None and any(_augmentation_of(phase) is None for phase in recipe.phases):
+            known = [copies.plain_logits for copies in self._copies.values()]
+            self._plain_logits = known[0] if known else compute_logits(teacher, train.x)
+
+    def batches(self, phase: Phase) -> Any:
+        """Make the converter of a phase's updater.
+
+        Args:
+            phase: The phase.
+
+        Returns:
+            The converter, for an iterator over the examples' numbers.
+        """
+        x, t, augmentation = self._train.x, self._train.t, _augmentation_of(phase)
+        if augmentation is None:
+            return ArrayBatches(x, t, *(() if self._teacher is None else (self._plain_logits,)))
+        copies = self._copies.get(_kind_of(augmentation))
+        if copies is None:
+            return AugmentedBatches(x, t, augmentation, self._teacher)
+        return WarpedBatches(x, t, copies, augmentation.probability)
+
+
+def copies_path(out: Path, number: int) -> Path:
+    """Name the file that changed copies of images are kept in.
+
+    Args:
+        out: The run's checkpoint.
+        number: Which of the recipe's augmentations, counted from 0.
+
+    Returns:
+        ``checkpoint.copies.h5`` beside ``checkpoint.h5``, then ``checkpoint.copies2.h5``.
+    """
+    return out.with_name(f"{out.stem}.copies{number + 1 if number else ''}{out.suffix}")
+
+
+def _augmentation_of(phase: Phase) -> Augmentation | None:
+    augmentation = phase.augmentation
+    return augmentation if augmentation is not None and augmentation.changes_images else None
+
+
+def _kind_of(augmentation: Augmentation) -> Augmentation:
+    """How images are changed, however often."""
+    return replace(augmentation, probability=1.0)
+
+
+def _list_augmentations(recipe: Recipe) -> list[Augmentation]:
+    found = (_augmentation_of(phase) for phase in recipe.phases)
+    return list(dict.fromkeys(_kind_of(augmentation) for augmentation in found if augmentation))

@@ -1,0 +1,207 @@
+"""A stretch of a training run, as data."""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from vdprune.augmentation import Augmentation
+from vdprune.errors import ArgumentError
+from vdprune.training.schedule import Schedule
+
+Kind = Literal["dense", "variational", "fine-tune"]
+OptimizerName = Literal["adam", "momentum"]
+Prior = Literal["log-uniform", "ard"]
+CutBy = Literal["log-alpha", "magnitude"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Weights are set to zero for good, at an epoch or little by little.
+
+    Args:
+        epoch: When, counted from the start of the phase.
+        by: Which weights go first: ``log-alpha``, the noisiest, or ``magnitude``, the smallest; of all
+            layers together.
+        compression: Weights per weight that is left, |W| / |W != 0|. What is above the recipe's
+            threshold anyway is cut in addition.
+        threshold: In the place of ``compression``: the log alpha above which weights are cut.
+        until: Epoch at which that is reached; from ``epoch`` on the share that is cut then grows as
+            1 - (1 - progress)^3, from nothing. None to cut at once.
+        times: In how many cuts it grows.
+
+    Raises:
+        ArgumentError: Values that do not go together.
+
+    Source: the growth, Zhu and Gupta, "To prune, or not to prune: exploring the efficacy of pruning
+    for model compression", 2017, equation 1.
+    """
+
+    epoch: float
+    by: CutBy = "log-alpha"
+    compression: float | None = None
+    threshold: float | None = None
+    until: float | None = None
+    times: int = 100
+
+    def __post_init__(self) -> None:
+        if (self.compression is None) == (self.threshold is None):
+            raise ArgumentError("a cut needs a compression or a threshold, one of the two")
+        if self.compression is not None and not 1 <= self.compression < math.inf:
+            raise ArgumentError(f"compression is {self.compression}: it must be 1 or more")
+        if self.threshold is not None and (
+            self.by != "log-alpha" or self.until is not None or not math.isfinite(self.threshold)
+        ):
+            raise ArgumentError(
+                f"threshold is {self.threshold}: it must be a finite log alpha, for one cut by "
+                "log-alpha"
+            )
+        if self.epoch < 0 or (self.until is not None and self.until <= self.epoch):
+            raise ArgumentError(
+                f"a cut goes from epoch {self.epoch} until {self.until}: the first must not be below "
+                "0, and below the second"
+            )
+        if self.times < 1:
+            raise ArgumentError(f"times is {self.times}: it must be 1 or more")
+
+    @property
+    def last_epoch(self) -> float:
+        """When it is done."""
+        return self.epoch if self.until is None else self.until
+
+    def describe(self) -> str:
+        """Tell the cut in words.
+
+        Returns:
+            A phrase such as "cut to 100x by log-alpha at epoch 20".
+        """
+        aim = f"at {self.threshold:g}" if self.compression is None else f"to {self.compression:g}x"
+        when = f"at epoch {self.epoch:g}"
+        if self.until is not None:
+            when = f"from epoch {self.epoch:g} to {self.until:g}"
+        return f"cut {aim} by {self.by} {when}"
+
+    def steps(self) -> list[tuple[float, float | None]]:
+        """List the single cuts.
+
+        Returns:
+            Epochs with the sparsity that each brings; None where a threshold decides.
+        """
+        if self.compression is None:
+            return [(self.epoch, None)]
+        sparsity = 1 - 1 / self.compression
+        if self.until is None:
+            return [(self.epoch, sparsity)]
+        progress = [step / self.times for step in range(1, self.times + 1)]
+        return [
+            (self.epoch + (self.until - self.epoch) * p, sparsity * (1 - (1 - p) ** 3))
+            for p in progress
+        ]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What stays the same in a part of a training run. Epochs count from its start.
+
+    Args:
+        name: What people call it; a run has no two of one name.
+        epochs: Passes through the training examples.
+        kind: ``variational``; ``dense``, without noise and with all weights; or ``fine-tune``,
+            without noise, the weights that are cut staying at zero.
+        optimizer: ``adam``, or ``momentum`` for stochastic gradient descent with momentum 0.9. It goes
+            on from one phase to the next if both have the same.
+        learning_rate: The optimizer's step size.
+        kl_weight: Weight of the KL divergence; 0 if not variational.
+        prior: ``log-uniform``, the paper's, or ``ard``, whose divergence is 0.5 log(1 + 1 / alpha).
+        noise: What the noise is multiplied by.
+        mask_variance: Whether the variance of a weight above the threshold is masked as its mean is;
+            None for the authors' choice: in convolutions only.
+        cuts: Weights that are cut on the way.
+        augmentation: How training images are changed; None to leave them as they are.
+
+    Raises:
+        ArgumentError: Values that have no meaning or do not go together.
+    """
+
+    name: str
+    epochs: int
+    kind: Kind = "variational"
+    optimizer: OptimizerName = "adam"
+    learning_rate: Schedule = field(default=Schedule(((0.0, 1e-3),)))
+    kl_weight: Schedule = field(default=Schedule(((0.0, 0.0),)))
+    prior: Prior = "log-uniform"
+    noise: Schedule = field(default=Schedule(((0.0, 1.0),)))
+    mask_variance: bool | None = None
+    cuts: tuple[Cut, ...] = ()
+    augmentation: Augmentation | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ArgumentError(f"epochs is {self.epochs}: it must be 1 or more")
+        for name in ("learning_rate", "kl_weight", "noise"):
+            if min(value for _, value in getattr(self, name).points) < 0:
+                raise ArgumentError(f"{name} is {getattr(self, name)}: it must not be below 0")
+        if self.kind != "variational":
+            if any(value for _, value in self.kl_weight.points):
+                raise ArgumentError(
+                    f"kl_weight is {self.kl_weight} in a phase of kind {self.kind}: there is no "
+                    "divergence without noise, leave it out"
+                )
+            if self.kind == "dense" and self.cuts:
+                raise ArgumentError(
+                    "cuts are given for a phase of kind dense, which has all weights: use fine-tune"
+                )
+        for cut in self.cuts:
+            if cut.last_epoch >= self.epochs:
+                raise ArgumentError(
+                    f"a cut is at epoch {cut.last_epoch:g} of the {self.epochs} of phase {self.name}: "
+                    "it must come before the end, so that what is left can be trained"
+                )
+
+    @property
+    def settled_from(self) -> float:
+        """Epoch from which neither cuts nor the KL weight change the network's size any more."""
+        return max([self.kl_weight.points[-1][0], *(cut.last_epoch for cut in self.cuts)])
+
+    def with_epochs(self, epochs: int) -> "Phase":
+        """Do the same in another number of epochs.
+
+        Args:
+            epochs: Passes through the training examples.
+
+        Returns:
+            The phase, its schedules and cuts moved along.
+        """
+        ratio = epochs / self.epochs
+        cuts = tuple(
+            replace(
+                cut,
+                epoch=cut.epoch * ratio,
+                until=None if cut.until is None else cut.until * ratio,
+            )
+            for cut in self.cuts
+        )
+        return replace(
+            self,
+            epochs=epochs,
+            learning_rate=self.learning_rate.moved(ratio),
+            kl_weight=self.kl_weight.moved(ratio),
+            noise=self.noise.moved(ratio),
+            cuts=cuts,
+        )
+
+    def describe(self) -> str:
+        """Tell the schedules in words.
+
+        Returns:
+            One line.
+        """
+        words = [f"{self.epochs} epochs", f"learning rate {self.learning_rate.describe()}"]
+        if self.kind == "variational":
+            words.append(f"KL weight {self.kl_weight.describe()}")
+            words.append(f"prior {self.prior}")
+        if self.kind == "variational" and self.noise != Schedule(((0.0, 1.0),)):
+            words.append(f"noise {self.noise.describe()}")
+        words.extend(cut.describe() for cut in self.cuts)
+        if self.augmentation is not None:
+            words.append("images are changed")
+        return f"{self.name} ({self.kind}): {'; '.join(words)}"

@@ -1,0 +1,92 @@
+"""Recipes in TOML files: those that come with the package, and the user's own."""
+
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from vdprune.errors import ArgumentError
+from vdprune.training.recipe import Recipe
+from vdprune.training.recipe_tables import change_table, from_table, to_table
+
+_FOLDER = Path(__file__).parent / "recipes"
+
+
+def load_recipe(name: str, arch: str) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name: The name of one that comes with the package, or a TOML file.
+        arch: What it is for: some recipes differ by network.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ArgumentError: There is none of that name, or the file can't be used.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        found = [_FOLDER / f"{name}.{arch}.toml", _FOLDER / f"{name}.toml"]
+        present = [candidate for candidate in found if candidate.exists()]
+        if not present:
+            raise ArgumentError(_tell_what_there_is(name, arch))
+        path = present[0]
+    try:
+        table = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ArgumentError(f"the recipe {name} can't be read: {reason}") from error
+    return from_table(table)
+
+
+def format_recipe(recipe: Recipe) -> str:
+    """Write a recipe as TOML.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        The text of a file that `load_recipe` reads.
+    """
+    return tomlkit.dumps(to_table(recipe))
+
+
+def change_recipe(recipe: Recipe, settings: list[str]) -> Recipe:
+    """Change fields of a recipe.
+
+    Args:
+        recipe: The recipe.
+        settings: Text such as ``rounds.learning_rate=[[0, 1e-3], [50, 0]]``: a field, and its value
+            as TOML has it; a word needs no quotes.
+
+    Returns:
+        The changed recipe.
+
+    Raises:
+        ArgumentError: There is no such field, or a value has no meaning.
+    """
+    table = to_table(recipe)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals:
+            raise ArgumentError(f"{setting!r} sets nothing: give FIELD=VALUE")
+        change_table(table, path.strip(), _parse(text.strip()))
+    return from_table(table) if settings else recipe
+
+
+def _parse(text: str) -> Any:
+    try:
+        return tomlkit.parse(f"value = {text}").unwrap()["value"]
+    except TOMLKitError:
+        return text
+
+
+def _tell_what_there_is(name: str, arch: str) -> str:
+    files = sorted(path.name.split(".")[:-1] for path in _FOLDER.glob("*.toml"))
+    names = sorted({stem for stem, *archs in files if not archs or archs == [arch]})
+    return (
+        f"there is no recipe {name!r} for {arch}: choose from {', '.join(names)}, or give a file "
+        "that ends in .toml"
+    )

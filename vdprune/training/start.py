@@ -1,0 +1,95 @@
+"""Networks ready to be trained."""
+
+from typing import Any
+
+import numpy
+from chainer import as_array
+
+from vdprune.archs import build_arch
+from vdprune.checkpoint import Checkpoint
+from vdprune.datasets import Dataset
+from vdprune.errors import ArgumentError
+from vdprune.training.recipe import Recipe
+from vdprune.training.recipe_tables import to_table
+
+
+def start_checkpoint(
+    recipe: Recipe, arch: str, dataset: Dataset, init: Checkpoint | None = None, **options: Any
+) -> Checkpoint:
+    """Make a network ready to be trained; NumPy's global generator is seeded.
+
+    Args:
+        recipe: The recipe.
+        arch: The network's name in the registry.
+        dataset: What it is to be trained on.
+        init: A network of the same arch whose weights it starts with; None for random ones. What is
+            masked in that one starts at zero, and stays there.
+        **options: What else the arch takes, as ``width``.
+
+    Returns:
+        The checkpoint of the untrained network.
+
+    Raises:
+        ArgumentError: There is no such arch, it can't take the data, or ``init`` is another network.
+    """
+    numpy.random.seed(recipe.seed)
+    kwargs = {
+        "input_shape": list(dataset.input_shape),
+        "classes": dataset.classes,
+        "theta_std": recipe.theta_std,
+        **options,
+    }
+    model = build_arch(arch, **kwargs)
+    model.warm_up = 0
+    model.scaling.fit(dataset.train.x, dataset.input_scale)
+    model.to_variational_dropout(
+        loga_threshold=recipe.threshold, initial_log_sigma2=recipe.initial_log_sigma2
+    )
+    earlier: list[dict[str, Any]] = []
+    if init is not None:
+        _check_same_network(init, arch, kwargs)
+        _copy_weights(init, model)
+        earlier = [*init.earlier_recipes, init.recipe]
+    return Checkpoint(
+        model,
+        arch,
+        kwargs,
+        to_table(recipe),
+        dataset.name,
+        recipe.threshold,
+        earlier_recipes=earlier,
+    )
+
+
+def _check_same_network(init: Checkpoint, arch: str, kwargs: dict[str, Any]) -> None:
+    ours, theirs = ({**k, "theta_std": 0} for k in (kwargs, init.arch_kwargs))
+    if (arch, ours) != (init.arch, theirs):
+        names = (
+            f"{name} with {describe}" for name, describe in ((init.arch, theirs), (arch, ours))
+        )
+        raise ArgumentError(
+            "the weights to start with are of another network: {}, this one is {}".format(*names)
+        )
+
+
+def _copy_weights(init: Checkpoint, model: Any) -> None:
+    """Copy what is learned, and BatchNorm's statistics; log_sigma2 stays as it is."""
+    theirs = dict(init.model.namedlinks())
+    for name, link in model.namedlinks():
+        source = theirs[name]
+        for param in link._params - {"log_sigma2"}:
+            array = source.masked_W() if param == "W" and hasattr(source, "masked_W") else None
+            getattr(link, param).array[...] = (
+                getattr(source, param).array if array is None else as_array(array)
+            )
+        if name != "/scaling":  # which is of the data
+            for persistent in link._persistent:
+                _copy_persistent(link, source, persistent)
+
+
+def _copy_persistent(link: Any, source: Any, name: str) -> None:
+    value = getattr(source, name)
+    if isinstance(value, numpy.ndarray):
+        getattr(link, name)[...] = value
+    elif name not in ("kl_coef", "iteration"):
+        setattr(link, name, value)
