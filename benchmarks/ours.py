@@ -23,7 +23,7 @@ from vdprune.datasets import load_dataset
 from vdprune.devices import get_device
 from vdprune.kernels.loading import load_kernels
 from vdprune.threads import limited_threads
-from vdprune.training.extensions import TrainingInterruptedError, on_each_step
+from vdprune.training.extensions import OnEachStep, TrainingInterruptedError
 from vdprune.training.recipe_files import load_recipe
 from vdprune.training.start import start_checkpoint
 from vdprune.training.trainer import Callbacks, TrainingRun
@@ -113,7 +113,7 @@ def _train_own(
     )
     trainer = chainer.training.Trainer(updater, (steps, "iteration"), out=str(folder))
     trainer.extend(vdprune.Compaction(model))
-    trainer.extend(on_each_step(on_step), name="on_step", trigger=(1, "iteration"))
+    trainer.extend(OnEachStep(on_step))
     trainer.run()
 
 

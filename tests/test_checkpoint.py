@@ -112,14 +112,18 @@ def test_no_history_yet(tmp_path: Path) -> None:
 
 
 def test_root_attributes_as_h5py_reads_them(tmp_path: Path) -> None:
-    checkpoint = make_checkpoint()
+    checkpoint = replace(make_checkpoint(), earlier_recipes=[{"name": "dense"}], preparation=12.5)
     save_checkpoint(tmp_path / "c.h5", checkpoint)
+    loaded = load_checkpoint(tmp_path / "c.h5")
+    assert (loaded.earlier_recipes, loaded.preparation) == ([{"name": "dense"}], 12.5)
     with h5py.File(tmp_path / "c.h5") as file:
         attributes = dict(file.attrs)
         assert attributes.pop("input_shape").tolist() == [1, 3, 3]
         assert json.loads(attributes.pop("arch_kwargs")) == checkpoint.arch_kwargs
         assert json.loads(attributes.pop("recipe")) == checkpoint.recipe
+        assert json.loads(attributes.pop("earlier_recipes")) == [{"name": "dense"}]
         assert attributes == {
+            "preparation": 12.5,
             "format": "vdprune-checkpoint",
             "format_version": FORMAT_VERSION,
             "vdprune_version": __version__,

@@ -24,7 +24,8 @@ h2 { font-size: 1.2rem; margin: 2.5rem 0 0.5rem; }
 table { border-collapse: collapse; }
 th, td { padding: 0.25rem 0.9rem 0.25rem 0; text-align: right; border-bottom: 1px solid #e8eaed; }
 th:first-child, td:first-child { text-align: left; }
-.wide { overflow-x: auto; }
+.wide, pre { overflow-x: auto; }
+pre { font-size: 0.85rem; line-height: 1.35; }
 tr.all td { font-weight: 600; }
 figure { margin: 0 0 1rem; }
 figcaption { color: #5f6368; }
@@ -49,14 +50,14 @@ class Picture:
 
 
 def make_report(
-    facts: dict[str, Any], images: str, recipe: dict[str, Any], pictures: Iterable[Picture]
+    facts: dict[str, Any], images: str, recipe: str, pictures: Iterable[Picture]
 ) -> str:
     """Write a page about a network.
 
     Args:
         facts: What describes its file, as ``vdprune eval --json`` prints it.
         images: The examples that it was measured on, in words.
-        recipe: How it was trained, by the names of the recipe's fields; empty if unknown.
+        recipe: How it was trained, as TOML; empty if unknown.
         pictures: What is shown below the tables.
 
     Returns:
@@ -86,8 +87,7 @@ def make_report(
         f"<p>Counted are {escape(COUNTING_RULE)}.</p>",
     ]
     if recipe:
-        rows = [(field, f"{value}") for field, value in recipe.items()]
-        parts += ["<h2>Recipe</h2>", _table(("field", "value"), rows)]
+        parts += ["<h2>Recipe</h2>", f"<pre>{escape(recipe)}</pre>"]
     for picture in pictures:
         parts += [f"<h2>{escape(picture.title)}</h2>", _embed(picture)]
     parts.append(f"<footer>vdprune {escape(__version__)}</footer>")

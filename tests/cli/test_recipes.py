@@ -179,7 +179,7 @@ def test_a_dense_network_then_a_sparse_one_from_it(
 def test_weights_of_another_network_are_refused(run: Run, trained: Path) -> None:
     result = run("train", "--init", trained / "checkpoint.h5")
     assert result.returncode == 1
-    assert "the weights to start with are of another network: lenet300 for [1, 8, 8] in 3" in result.stderr
+    assert "are of another network: lenet300 for [1, 8, 8] in 3 classes" in result.stderr
 
 
 def test_weights_can_be_cut_by_magnitude(run: Run, tmp_path: Path, tiny_npz: Path) -> None:

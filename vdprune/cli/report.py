@@ -50,6 +50,8 @@ def report_command(
     from vdprune.plotting import load_matplotlib
     from vdprune.report import make_report
     from vdprune.storage import check_marked, check_writable, write_atomically
+    from vdprune.training.recipe_files import format_recipe
+    from vdprune.training.recipe_tables import from_table
 
     if out.suffix not in (".html", ".htm"):
         raise ArgumentError(f"{out} ends in {out.suffix or 'nothing'}: a report ends in .html")
@@ -67,7 +69,8 @@ def report_command(
         loaded.sparsity,
         evaluate(loaded.model, data.test),
     )
-    page = make_report(facts, data.test.description, loaded.recipe, _draw(loaded))
+    recipe = format_recipe(from_table(loaded.recipe)) if loaded.recipe else ""
+    page = make_report(facts, data.test.description, recipe, _draw(loaded))
     write_atomically(out, page.encode())
     if not quiet:
         click.echo(f"{out} is written", err=True)

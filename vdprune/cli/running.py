@@ -26,7 +26,7 @@ def run_to_the_end(
         run: The run.
         progress: What tells of it.
         received: The signals that `watching_signals` collects.
-        how_to_go_on: A command, for the messages.
+        how_to_go_on: With what, for the messages.
 
     Raises:
         DeviceError: The GPU failed.
@@ -41,13 +41,13 @@ def run_to_the_end(
     except TrainingInterruptedError as interruption:
         progress.end()
         click.echo(
-            f"vdprune: {interruption}; {run.out} is written, go on with `{how_to_go_on}`", err=True
+            f"vdprune: {interruption}; {run.out} is written, go on with {how_to_go_on}", err=True
         )
         sys.exit(128 + received[0])
     except DeviceError as error:
         if len(run.checkpoint.history) == run.epochs_before:
             raise
-        raise DeviceError(f"{error}; go on with `{how_to_go_on}`") from error
+        raise DeviceError(f"{error}; go on with {how_to_go_on}") from error
     finally:
         progress.end()
 
@@ -60,10 +60,10 @@ def how_to_resume(out: Path, gpu: int | None) -> str:
         gpu: The GPU that it ran on, or None.
 
     Returns:
-        The command.
+        The command, in backticks.
     """
     file = "" if out == Path("checkpoint.h5") else f" --out {shlex.quote(str(out))}"
-    return f"vdprune train --resume{file}{'' if gpu is None else f' --gpu {gpu}'}"
+    return f"`vdprune train --resume{file}{'' if gpu is None else f' --gpu {gpu}'}`"
 
 
 @contextmanager

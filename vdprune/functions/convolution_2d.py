@@ -32,7 +32,8 @@ class Convolution2DFunction(FirstOrderFunction):
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         x, W = inputs[:2]
-        b = inputs[2][:, None] if len(inputs) == 3 else None
+        self.has_bias = len(inputs) == 3
+        b = inputs[2][:, None] if self.has_bias else None
         self.retain_inputs((0, 1))
         self.way = choose_products(W.shape, self.geometry, self.groups, self.out_size)
         self.tasks = cut_into_tasks(len(x), x.itemsize, self.way, products=1)
@@ -71,7 +72,8 @@ class Convolution2DFunction(FirstOrderFunction):
         g_W, g_b = numpy.zeros_like(weights), numpy.zeros(g.shape[1], g.dtype)
         for block in task:
             images = numpy.ascontiguousarray(x[block])
-            g_b += g[block].sum(axis=(0, 2))
+            if self.has_bias:
+                g_b += g[block].sum(axis=(0, 2))
             g_rows = self.way.outputs_back(self.way.images_first_back(g[block]), len(images))
             laid_out = self.way.inputs(images)
             g_W += self.way.weights_gradient(g_rows, laid_out)
@@ -89,7 +91,7 @@ def convolution_2d(
     dilate: int | tuple[int, int] = 1,
     groups: int = 1,
 ) -> Variable:
-    """Convolution, as ``chainer.functions.convolution_2d``, which computes it where there is no fast way.
+    """The same as ``chainer.functions.convolution_2d``, which computes it where there is no fast way.
 
     Args:
         x: Images, shape (batch, in_channels, height, width); NumPy arrays of float32 or float64 for the
@@ -108,10 +110,14 @@ def convolution_2d(
     geometry = make_geometry(stride, pad, dilate)
     if not _is_fused(*(v.array for v in inputs), geometry=geometry, groups=groups):
         return F.convolution_2d(*inputs, stride=stride, pad=pad, dilate=dilate, groups=groups)
-    function = Convolution2DFunction(geometry, groups, find_out_size(*inputs[:2], geometry))
+    function = Convolution2DFunction(
+        geometry, groups, find_out_size(inputs[0], inputs[1], geometry)
+    )
     # without gradients nothing is kept for them
     wants_gradients = any(v.requires_grad for v in inputs)
-    with chainer.using_config("enable_backprop", chainer.config.enable_backprop and wants_gradients):
+    with chainer.using_config(
+        "enable_backprop", chainer.config.enable_backprop and wants_gradients
+    ):
         return function.apply(inputs)[0]
 
 

@@ -52,8 +52,8 @@ class Recipe:
         batch_size: Examples in a step; a last smaller batch is filled from the next epoch.
         threshold: Log alpha above which a weight is cut.
         initial_log_sigma2: Where the logarithm of the weights' variances starts.
-        theta_std: Standard deviation of the initial weights; None for the network's own, which is 0.01 in
-            the lenets, as the authors have it.
+        theta_std: Standard deviation of the initial weights; None for the network's own, in the lenets
+            0.01, as the authors have it.
         compact_every: Epochs after which what has no weights left is dropped from the arrays that are
             trained, for good; 0 for never.
         copies: How many changed copies of each training image are made, once, where phases augment; 0

@@ -62,13 +62,15 @@ def start_checkpoint(
 
 
 def _check_same_network(init: Checkpoint, arch: str, kwargs: dict[str, Any]) -> None:
-    ours, theirs = ({**k, "theta_std": 0} for k in (kwargs, init.arch_kwargs))
+    ours, theirs = ({"width": 1.0, **k, "theta_std": None} for k in (kwargs, init.arch_kwargs))
     if (arch, ours) != (init.arch, theirs):
-        names = (
-            f"{name} with {describe}" for name, describe in ((init.arch, theirs), (arch, ours))
+        found, wanted = (
+            f"{name} for {network['input_shape']} in {network['classes']} classes, width "
+            f"{network['width']:g}"
+            for name, network in ((init.arch, theirs), (arch, ours))
         )
         raise ArgumentError(
-            "the weights to start with are of another network: {}, this one is {}".format(*names)
+            f"the weights to start with are of another network: {found}, this one is {wanted}"
         )
 
 
