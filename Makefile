@@ -42,6 +42,7 @@ profile: $(VENV)/.installed
 experiments: $(VENV)/.installed-test
 	$(BIN)/python -m experiments.kl_approximation
 	$(BIN)/python -m experiments.gradient_variance
+	$(BIN)/python -m experiments.random_labels
 
 pythons: $(VENV)/.installed-lint
 	$(BIN)/nox
@@ -57,7 +58,7 @@ format: $(VENV)/.installed-lint
 
 clean:
 	rm -rf $(VENV) build demo benchmarks.json benchmarks-gpu.json kl-approximation.* gradient-variance.* \
-		*.egg-info .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis
+		random-labels.* *.egg-info .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

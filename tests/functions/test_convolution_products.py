@@ -9,6 +9,7 @@ from vdprune.functions.convolution_products import (
     UnfoldedProducts,
     WinogradProducts,
     choose_products,
+    has_outputs,
 )
 
 PLAIN = ((1, 1), (1, 1), (1, 1))
@@ -75,6 +76,31 @@ def test_both_ways_are_one(
 )
 def test_choice(shape: Any, geometry: Any, groups: int, expected: type) -> None:
     assert type(choose_products(shape, geometry, groups, (4, 4))) is expected
+
+
+@pytest.mark.parametrize(
+    ("stride", "pad", "dilate", "expected"),
+    [
+        ((1, 1), (0, 0), (1, 1), True),
+        ((3, 3), (0, 0), (1, 1), True),
+        ((1, 1), (0, 0), (2, 2), True),
+        ((1, 1), (0, 0), (3, 2), False),
+        ((1, 1), (0, 0), (2, 3), False),
+        ((1, 1), (1, 1), (3, 3), True),
+        ((-1, 1), (0, 0), (4, 1), False),
+        ((1, -1), (0, 0), (1, 4), False),
+        ((0, 1), (0, 0), (1, 1), False),
+        ((1, 0), (0, 0), (1, 1), False),
+        ((1, 1), (-1, 0), (1, 1), False),
+        ((1, 1), (0, -1), (1, 1), False),
+        ((1, 1), (0, 0), (0, 1), False),
+        ((1, 1), (0, 0), (1, -1), False),
+    ],
+    ids=str,
+)
+def test_has_outputs(stride: Any, pad: Any, dilate: Any, expected: bool) -> None:
+    x, W = numpy.empty((1, 1, 5, 5)), numpy.empty((1, 1, 3, 3))
+    assert has_outputs(x, W, (stride, pad, dilate)) is expected
 
 
 @pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])

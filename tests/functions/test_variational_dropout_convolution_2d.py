@@ -1,6 +1,7 @@
 import sys
 from typing import Any
 
+import chainer.functions as F
 import numpy
 import pytest
 from chainer import gradient_check
@@ -30,7 +31,7 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     else:
         monkeypatch.setattr(MODULE, "local_reparameterisation", None)
     if request.param == "fused, image by image":
-        monkeypatch.setattr(MODULE, "_BLOCK_BYTES", 1)
+        monkeypatch.setattr(convolution_products, "_BLOCK_BYTES", 1)
     if request.param == "fused, Winograd":
         monkeypatch.setattr(convolution_products, "_LEAST_CHANNELS", 1)
     return request.param
@@ -171,3 +172,27 @@ def test_no_examples() -> None:
     a = make_inputs((-4, 4))
     y, _ = variational_dropout_convolution_2d(a["x"][:0], a["W"], a["log_sigma2"], a["b"])
     assert y.shape[:2] == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("ksize", "arguments", "error"),
+    [
+        (7, {}, AssertionError),
+        (7, {"stride": -1}, ValueError),
+        (7, {"stride": (-2, 1), "pad": (0, 1)}, ValueError),
+        (3, {"stride": (1, 0)}, ZeroDivisionError),
+        (3, {"pad": (1, -1)}, ValueError),
+        (3, {"dilate": (0, 1)}, ValueError),
+        (3, {"dilate": -1}, ValueError),
+    ],
+    ids=str,
+)
+def test_chainer_refuses_geometries_that_do_not_fit(
+    ksize: int, arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    x, W = numpy.random.randn(2, 2, 6, 5), numpy.random.randn(4, 2, ksize, ksize)
+    with pytest.raises(error) as expected:
+        F.convolution_2d(x, W, **arguments)
+    with pytest.raises(error) as found:
+        variational_dropout_convolution_2d(x, W, W, **arguments)
+    assert str(found.value) == str(expected.value)

@@ -23,10 +23,15 @@ from tests.training.test_trainer import (
 )
 from vdprune import Adam, ArrayBatches, VariationalDropoutChain, VariationalDropoutLinear
 from vdprune.archs.lenet300 import LeNet300
+from vdprune.augmentation import Augmentation
 from vdprune.checkpoint import load_checkpoint
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import DeviceError, NonFiniteLossError
 from vdprune.training.extensions import RandomOnGpu, TrainingInterruptedError
+from vdprune.training.lessons import Lessons
+from vdprune.training.phase import Cut, Phase
+from vdprune.training.recipe import Teacher
+from vdprune.training.schedule import Schedule
 from vdprune.training.start import start_checkpoint
 from vdprune.training.trainer import Callbacks, TrainingRun
 
@@ -104,6 +109,32 @@ def test_convolutions_run(gpu: Any, data: Dataset, tmp_path: Path) -> None:  # n
     for name, device in (("gpu", gpu), ("cpu", CPU)):
         start(large, tmp_path / f"{name}.h5", device, recipe, "lenet5").run()
     assert_close(tmp_path / "gpu.h5", tmp_path / "cpu.h5", 1e-3)
+
+
+def test_phases_are_the_cpus(gpu: Any, data: Dataset, tmp_path: Path) -> None:  # noqa: F811
+    recipe = replace(
+        RECIPE,
+        phases=(
+            Phase("dense", 1, kind="dense"),
+            replace(PHASE, prior="ard", noise=Schedule(((0, 0.5),)), cuts=(Cut(2, compression=8),)),
+            Phase("finetune", 1, kind="fine-tune", cuts=(Cut(0.5, compression=9),)),
+        ),
+        copies=1,
+        teacher=Teacher(file="any.h5"),
+    )
+    recipe = replace(
+        recipe, phases=tuple(replace(p, augmentation=Augmentation(shift=1)) for p in recipe.phases)
+    )
+    teacher = start_checkpoint(replace(RECIPE, seed=5), "lenet300", data).model
+    for name, device in (("gpu", gpu), ("cpu", CPU)):
+        teacher.to_device(device)
+        path = tmp_path / f"{name}.h5"
+        lessons = Lessons(data.train, recipe, path, teacher)
+        checkpoint = start_checkpoint(recipe, "lenet300", data)
+        TrainingRun(checkpoint, data, path, device, Callbacks(), lessons).run()
+    assert_close(tmp_path / "gpu.h5", tmp_path / "cpu.h5", 1e-2)
+    sparsity = load_checkpoint(tmp_path / "gpu.h5").model.sparsity()
+    assert sparsity.nonzero <= sparsity.weights / 9
 
 
 @pytest.mark.parametrize("steps", [6, 9], ids=["after an epoch", "in an epoch"])

@@ -84,12 +84,15 @@ class Progress:
             unit: What is counted.
 
         Yields:
-            What is to be called with the number that is done and the total.
+            What is to be called with the number that is done and the total; it raises KeyboardInterrupt
+            when the run is to stop.
         """
         disable = True if self._quiet else None
         with tqdm(disable=disable, leave=False, unit=unit, file=sys.stderr) as bar:
 
             def count(done: int, total: int) -> None:
+                if self._should_stop():
+                    raise KeyboardInterrupt
                 bar.total = total
                 bar.update(done - bar.n)
 

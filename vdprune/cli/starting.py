@@ -15,7 +15,7 @@ from vdprune.cli.running import run_to_the_end
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError
 from vdprune.storage import check_replaceable, check_writable
-from vdprune.training.lessons import Lessons, copies_path
+from vdprune.training.lessons import Lessons, copies_path, list_augmentations
 from vdprune.training.recipe import Recipe, Teacher
 from vdprune.training.recipe_files import change_recipe, load_recipe
 from vdprune.training.recipe_tables import from_table
@@ -149,11 +149,12 @@ def _prepare(
                 progress.tell(f"training the teacher first, into {teacher_path(out)}")
                 run_to_the_end(run, progress, received, "the same command")
         teacher = load_teacher(recipe.teacher, data, out, device)
-    if recipe.copies:
+    makes_copies = recipe.copies > 0 and bool(list_augmentations(recipe))
+    if makes_copies:
         progress.tell(f"changed copies of the training images are kept in {copies_path(out, 0)}")
     with progress.counting("image") as count:
         lessons = Lessons(data.train, recipe, out, teacher, count)
-    if recipe.teacher is None and not recipe.copies:
+    if recipe.teacher is None and not makes_copies:
         return lessons, 0.0
     return lessons, earlier + time.perf_counter() - start
 

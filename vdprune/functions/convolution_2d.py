@@ -14,6 +14,7 @@ from vdprune.functions.convolution_products import (
     choose_products,
     cut_into_tasks,
     find_out_size,
+    has_outputs,
     make_geometry,
 )
 from vdprune.functions.first_order import FirstOrderFunction
@@ -123,14 +124,12 @@ def convolution_2d(
 
 def _is_fused(x: Any, W: Any, b: Any = None, *, geometry: Geometry, groups: int) -> bool:
     """Whether there is a fast way; what Chainer would refuse goes to Chainer."""
-    stride, pad, dilate = geometry
     fits = (
         x.ndim == W.ndim == 4
         and W.size
         and x.shape[1] == W.shape[1] * groups
         and len(W) % groups == 0
         and (b is None or b.shape == W.shape[:1])
-        and min(pad) >= 0 < min(stride + dilate)
-        and min(find_out_size(x, W, geometry)) > 0
+        and has_outputs(x, W, geometry)
     )
     return bool(fits) and choose_fused(*(a for a in (x, W, b) if a is not None)) == "cpu"

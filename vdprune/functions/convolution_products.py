@@ -227,6 +227,24 @@ def find_out_size(x: Any, W: Any, geometry: Geometry) -> tuple[int, int]:
     return height, width
 
 
+def has_outputs(x: Any, W: Any, geometry: Geometry) -> bool:
+    """Tell whether a convolution has outputs; Chainer refuses those that have none.
+
+    Args:
+        x: Images, an array of four dimensions.
+        W: Weights, an array of four dimensions.
+        geometry: Stride, padding and dilation, pairs.
+
+    Returns:
+        Whether strides and dilations are positive, no padding is negative, and the filters fit into the
+        padded images.
+    """
+    stride, pad, dilate = geometry
+    # first, for the size of the outputs takes two negative numbers for a positive one
+    are_possible = min(stride + dilate) > 0 <= min(pad)
+    return are_possible and min(find_out_size(x, W, geometry)) > 0
+
+
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     first, second = (value, value) if isinstance(value, int | numpy.integer) else value
     return int(first), int(second)

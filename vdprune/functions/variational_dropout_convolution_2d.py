@@ -7,11 +7,17 @@ from typing import Any
 import chainer.functions as F
 import numpy
 from chainer import Variable, as_variable
-from chainer.utils.conv import get_conv_outsize
 
 from vdprune import kernels
 from vdprune.functions.choice import MOST_ON_GPU, Fused, choose_fused, has_cudnn
-from vdprune.functions.convolution_products import Geometry, choose_products
+from vdprune.functions.convolution_products import (
+    Geometry,
+    choose_products,
+    cut_into_tasks,
+    find_out_size,
+    has_outputs,
+    make_geometry,
+)
 from vdprune.functions.convolutional_layer import ConvolutionalLayer
 from vdprune.functions.cpu_variational_layer import CpuVariationalLayer
 from vdprune.functions.cuda_variational_dropout_convolution_2d import (
@@ -28,12 +34,7 @@ from vdprune.functions.variational_layer import (
     new_key,
 )
 from vdprune.functions.weight_moments import weight_moments
-from vdprune.threads import get_team, split
-
-# of laid out images at a time: they are still in cache when they are squared and multiplied
-_BLOCK_BYTES = 2**20
-# More than threads, so that none waits long for another; few, for each sums up gradients of weights.
-_MOST_TASKS = 8
+from vdprune.threads import get_team
 
 
 class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariationalLayer):
@@ -54,7 +55,7 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
         )
         self.way = choose_products(self.W.shape, self.geometry, self.groups, self.out_size)
         self.factors = self.way.weights(self.mean), self.way.weights(self.variance)
-        self.tasks = self._cut_into_tasks()
+        self.tasks = cut_into_tasks(len(x), x.itemsize, self.way, products=2)
         shape = len(x), filters, math.prod(self.out_size)
         self.slopes = numpy.empty(shape, y.dtype)
         noise: Any = numpy.empty((0, 0, 0), y.dtype)
@@ -139,19 +140,6 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
         places[self.alive.outputs] = numpy.arange(len(self.W))
         return places
 
-    def _cut_into_tasks(self) -> list[list[slice]]:
-        """Cut the batch into tasks for threads, and each into blocks that fit into cache laid out.
-
-        Sums of gradients over the batch are sums over the tasks' sums, whatever thread did them.
-        """
-        images, per_image = len(self.x), self.way.numbers_per_image
-        tasks = split(images, 2 * len(self.W) * per_image * images, _MOST_TASKS)
-        step = max(1, _BLOCK_BYTES // (per_image * self.x.itemsize))
-        return [
-            [slice(i, min(i + step, task.stop)) for i in range(task.start, task.stop, step)]
-            for task in tasks
-        ]
-
 
 def variational_dropout_convolution_2d(
     x: Any,
@@ -201,10 +189,11 @@ def variational_dropout_convolution_2d(
     """
     check_same_shape(W, log_sigma2)
     inputs = [as_variable(v) for v in (x, W, log_sigma2, b) if v is not None]
-    geometry = (_pair(stride), _pair(pad), _pair(dilate))
+    geometry = make_geometry(stride, pad, dilate)
     fused = _choose(*(v.array for v in inputs), geometry=geometry, groups=groups, alive=alive)
     if fused is not None:
-        filters, out_size = len(W) if alive is None else alive.shape[0], _out_size(x, W, geometry)
+        filters = len(W) if alive is None else alive.shape[0]
+        out_size = find_out_size(x, W, geometry)
         check_noise(noise, (len(x), filters, *out_size))
         y, divergence = _FUSED[fused](
             geometry,
@@ -253,23 +242,13 @@ def _choose(
         x.ndim == W.ndim == 4
         and x.shape[1] == (W.shape[1] * groups if alive is None else alive.shape[1])
         and len(W) % groups == 0
-        and (b is None or len(b) == (len(W) if alive is None else alive.shape[0]))
-        and min(out_size := _out_size(x, W, geometry)) > 0
+        and W.size
+        and (b is None or b.shape == (len(W) if alive is None else alive.shape[0],))
+        and has_outputs(x, W, geometry)
     )
     fused = choose_fused(*arrays) if fits else None
     if fused != "cuda" or alive is not None:
         return fused
-    per_image = max(x.shape[1] * math.prod(W.shape[2:]), len(W)) * math.prod(out_size)
+    pixels = math.prod(find_out_size(x, W, geometry))
+    per_image = max(x.shape[1] * math.prod(W.shape[2:]), len(W)) * pixels
     return None if has_cudnn() or per_image > MOST_ON_GPU else fused
-
-
-def _out_size(x: Any, W: Any, geometry: Geometry) -> tuple[int, ...]:
-    return tuple(
-        get_conv_outsize(length, k, stride, pad, d=dilate)
-        for length, k, stride, pad, dilate in zip(x.shape[2:], W.shape[2:], *geometry, strict=True)
-    )
-
-
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    first, second = (value, value) if isinstance(value, int | numpy.integer) else value
-    return int(first), int(second)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import chainer
-import chainer.functions as F
 import chainer.links as L
 
 from vdprune import functions

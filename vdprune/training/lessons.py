@@ -47,7 +47,7 @@ class Lessons:
         self._plain_logits = None
         if recipe.teacher is not None and teacher is None:
             raise ArgumentError(f"the recipe {recipe.name} has a teacher: give Lessons the network")
-        for augmentation in _list_augmentations(recipe) if recipe.copies else ():
+        for augmentation in list_augmentations(recipe) if recipe.copies else ():
             self._copies[augmentation] = load_or_make_copies(
                 copies_path(out, len(self._copies)),
                 train.x,
@@ -93,6 +93,19 @@ def copies_path(out: Path, number: int) -> Path:
     return out.with_name(f"{out.stem}.copies{number + 1 if number else ''}{out.suffix}")
 
 
+def list_augmentations(recipe: Recipe) -> list[Augmentation]:
+    """List the different ways in which a recipe's phases change images.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        The ways, without how often they are used.
+    """
+    found = (_augmentation_of(phase) for phase in recipe.phases)
+    return list(dict.fromkeys(_kind_of(augmentation) for augmentation in found if augmentation))
+
+
 def _augmentation_of(phase: Phase) -> Augmentation | None:
     augmentation = phase.augmentation
     return augmentation if augmentation is not None and augmentation.changes_images else None
@@ -101,8 +114,3 @@ def _augmentation_of(phase: Phase) -> Augmentation | None:
 def _kind_of(augmentation: Augmentation) -> Augmentation:
     """How images are changed, however often."""
     return replace(augmentation, probability=1.0)
-
-
-def _list_augmentations(recipe: Recipe) -> list[Augmentation]:
-    found = (_augmentation_of(phase) for phase in recipe.phases)
-    return list(dict.fromkeys(_kind_of(augmentation) for augmentation in found if augmentation))
