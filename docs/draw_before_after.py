@@ -4,10 +4,9 @@ The results were written by
 
     python examples/train_mnist.py --dense --epoch 200 --out dense
         (its log is lenet300-dense-log.json)
-    vdprune train --arch lenet300 --json > lenet300-paper-seed0-train.json
-    vdprune prune && vdprune export --json > lenet300-paper-export.json
-
-seeds 1 and 2 by `vdprune train` with `--seed`.
+    python -m experiments.results lenet300 paper
+        (lenet300-paper.json; drawn is seed 0)
+    vdprune prune lenet300-paper-0.h5 && vdprune export --json > lenet300-paper-export.json
 """
 
 import json
@@ -22,7 +21,7 @@ WIDTH, BAR = 760, 300
 def draw() -> str:
     """Return the picture as SVG."""
     dense = json.loads((RESULTS / "lenet300-dense-log.json").read_text())[-1]
-    trained = json.loads((RESULTS / "lenet300-paper-seed0-train.json").read_text())
+    trained = json.loads((RESULTS / "lenet300-paper.json").read_text())["runs"][0]
     exported = json.loads((RESULTS / "lenet300-paper-export.json").read_text())
     dense_error = 100 * (1 - dense["validation/main/accuracy"])
     panels = [

@@ -48,10 +48,8 @@ def test_files_that_the_readme_links_to_exist(link: str) -> None:
 
 
 def test_results_in_the_readme_are_those_that_the_commands_wrote() -> None:
-    trained, second, third, exported = (
-        json.loads((RESULTS / f"lenet300-paper-{name}.json").read_text())
-        for name in ("seed0-train", "seed1-train", "seed2-train", "export")
-    )
+    trained, second, third = json.loads((RESULTS / "lenet300-paper.json").read_text())["runs"]
+    exported = json.loads((RESULTS / "lenet300-paper-export.json").read_text())
     numbers = [
         f"{run['error']:.2f} % at {run['compression']:.1f}x" for run in (trained, second, third)
     ]
@@ -82,10 +80,21 @@ def test_counts_of_gpu_steps_in_the_readme_are_those_that_the_benchmark_wrote() 
     assert "launches | waits" in render_gpu(rows)
 
 
+@pytest.fixture
+def _docs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts in docs/ can be imported."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+
+
+@pytest.mark.usefixtures("_docs")
+def test_the_page_of_results_is_made_of_the_files_of_results() -> None:
+    from make_results import PAGE, make_page
+
+    assert PAGE.read_text(encoding="utf-8") == make_page()
+
+
+@pytest.mark.usefixtures("_docs")
 def test_picture_shows_the_results() -> None:
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        from draw_before_after import PICTURE, draw
-    finally:
-        sys.path.pop(0)
+    from draw_before_after import PICTURE, draw
+
     assert PICTURE.read_text(encoding="utf-8") == draw()
