@@ -23,10 +23,11 @@ from vdprune.datasets import load_dataset
 from vdprune.devices import get_device
 from vdprune.kernels.loading import load_kernels
 from vdprune.threads import limited_threads
+from vdprune.training.callbacks import Callbacks
 from vdprune.training.extensions import OnEachStep, TrainingInterruptedError
 from vdprune.training.recipe_files import load_recipe
 from vdprune.training.start import start_checkpoint
-from vdprune.training.trainer import Callbacks, TrainingRun
+from vdprune.training.trainer import TrainingRun
 
 
 class ConvolutionStack(vdprune.VariationalDropoutChain):

@@ -14,22 +14,13 @@ PAGE = Path(__file__).parent.parent / "RESULTS.md"
 INTRODUCTION = """\
 # Results
 
-Error is that of the last epoch on MNIST's 10,000 test images; the standard error of a test error of 1.9 % is 0.14.
-Compression is |W| / |W != 0|, weights of the variational layers, biases not counted. Minutes are those of the whole
-command on two cores, evaluation after each epoch, a teacher's training and changed images included, beside other
-work on the same machine. Rows of several seeds have the mean, with the least and greatest in brackets. Each number
-of ours is in a file in [docs/results](docs/results), with the commit and the machine; `python docs/make_results.py`
-makes this page of them.
-"""
-
-CHOICES = """\
-## What was chosen on which images
-
-- `paper` is the paper's recipe with the authors' constants; nothing was chosen.
-- `strong` comes from trials with another program, which were looked at on test images as well as on 10,000 held-out
-  training images: the shares of teacher and changed images, the KL weight and the rounds of cuts. {chosen}
-- `magnitude`: epochs as `paper`, the compression set beforehand, nothing chosen.
-- Of no run was an epoch, a threshold or a seed chosen: the figures are of the last epoch, of all seeds.
+Error is that of the last epoch on MNIST's 10,000 test images; the standard error of a test error of
+1.9 % is 0.14. Compression is |W| / |W != 0|, weights of the variational layers, biases not counted.
+Minutes are those of the whole command: evaluation after each epoch, a teacher's training and changed
+images included. They were measured on two cores beside other work. Rows of several seeds have the
+mean, with the least and greatest in brackets. Each number of ours is in a file in
+[docs/results](docs/results), with the commit and the machine, written by
+`python -m experiments.results ARCH RECIPE`; `python docs/make_results.py` makes this page of them.
 """
 
 # name, error in percent, compression, source
@@ -59,10 +50,7 @@ def make_page() -> str:
         found = {recipe: runs for recipe, runs in found.items() if runs}
         parts.append(_table(arch, found))
         parts += [_seeds(recipe, runs) for recipe, runs in found.items()]
-    notes = (RESULTS / "notes.md").read_text(encoding="utf-8")
-    chosen, _, tried = notes.partition("\n---\n")
-    parts.append(CHOICES.format(chosen=chosen.strip()))
-    parts.append(tried.strip() + "\n")
+    parts.append((RESULTS / "notes.md").read_text(encoding="utf-8"))
     return "\n".join(parts)
 
 

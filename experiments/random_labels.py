@@ -28,10 +28,11 @@ from vdprune.devices import get_device
 from vdprune.errors import ArgumentError
 from vdprune.plotting.figures import BLUE, GREY, ORANGE, make_figure, set_whole_numbers
 from vdprune.sparsity import NetworkSparsity
+from vdprune.training.callbacks import Callbacks
 from vdprune.training.recipe import Recipe
 from vdprune.training.recipe_files import load_recipe
 from vdprune.training.start import start_checkpoint
-from vdprune.training.trainer import Callbacks, TrainingRun
+from vdprune.training.trainer import TrainingRun
 
 _ARCH = "lenet300"
 _RECIPE = "paper"

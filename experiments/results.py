@@ -59,7 +59,7 @@ def train(arch: str, recipe: str, seed: int, options: list[str], folder: Path) -
         What it printed with --json, with the command, the commit and the machine.
     """
     command = ["vdprune", "train", "--arch", arch]
-    command += [] if recipe == "paper" else ["--recipe", recipe]
+    command += {"paper": [], "magnitude": ["--method", recipe]}.get(recipe, ["--recipe", recipe])
     command += ["--seed", str(seed), *options]
     out = f"{arch}-{recipe}-{seed}.h5"
     commit = find_commit()
@@ -99,10 +99,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("runs"), help="for the checkpoints")
     parser.add_argument("--json", type=Path, help="the file of results")
-    parser.add_argument("options", nargs="*", help="of vdprune train, after --")
-    given = parser.parse_args()
+    arguments = sys.argv[1:]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    given, options = parser.parse_args(arguments[:end]), arguments[end + 1 :]
     path = given.json or ROOT / "docs" / "results" / f"{given.arch}-{given.recipe}.json"
-    run_seeds(given.arch, given.recipe, given.seeds, given.options, given.folder, path)
+    run_seeds(given.arch, given.recipe, given.seeds, options, given.folder, path)
 
 
 if __name__ == "__main__":

@@ -27,13 +27,14 @@ from vdprune.augmentation import Augmentation
 from vdprune.checkpoint import load_checkpoint
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import DeviceError, NonFiniteLossError
+from vdprune.training.callbacks import Callbacks
 from vdprune.training.extensions import RandomOnGpu, TrainingInterruptedError
 from vdprune.training.lessons import Lessons
 from vdprune.training.phase import Cut, Phase
 from vdprune.training.recipe import Teacher
 from vdprune.training.schedule import Schedule
 from vdprune.training.start import start_checkpoint
-from vdprune.training.trainer import Callbacks, TrainingRun
+from vdprune.training.trainer import TrainingRun
 
 pytestmark = pytest.mark.gpu
 

@@ -17,12 +17,13 @@ from vdprune.augmentation import Augmentation
 from vdprune.checkpoint import load_checkpoint
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.training.batches import ArrayBatches
+from vdprune.training.callbacks import Callbacks
 from vdprune.training.extensions import TrainingInterruptedError
 from vdprune.training.lessons import Lessons
 from vdprune.training.phase import Cut, Phase
 from vdprune.training.recipe import Recipe, Teacher
 from vdprune.training.schedule import Schedule
-from vdprune.training.trainer import Callbacks, TrainingRun
+from vdprune.training.trainer import TrainingRun
 
 CPU = chainer.get_device("@numpy")
 STEPS = 6  # an epoch of 300 examples in batches of 50

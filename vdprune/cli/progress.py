@@ -9,7 +9,8 @@ import click
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from vdprune.training.trainer import Callbacks, TrainingRun
+    from vdprune.training.callbacks import Callbacks
+    from vdprune.training.trainer import TrainingRun
 
 
 class Progress:
@@ -29,7 +30,7 @@ class Progress:
     @property
     def callbacks(self) -> "Callbacks":
         """What the run is to call."""
-        from vdprune.training.trainer import Callbacks
+        from vdprune.training.callbacks import Callbacks
 
         if self._quiet:
             return Callbacks(should_stop=self._should_stop)

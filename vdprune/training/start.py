@@ -61,6 +61,31 @@ def start_checkpoint(
     )
 
 
+def check_data(checkpoint: Checkpoint, dataset: Dataset, batch_size: int) -> None:
+    """Make sure that a network can be trained on data.
+
+    Args:
+        checkpoint: The network.
+        dataset: The data.
+        batch_size: Examples in a step.
+
+    Raises:
+        ArgumentError: The network was made for other data, or a batch is larger than the data set.
+    """
+    examples, kwargs = len(dataset.train.x), checkpoint.arch_kwargs
+    if batch_size > examples:
+        raise ArgumentError(
+            f"batch_size is {batch_size}, there are {examples} training examples: it must not be "
+            "larger"
+        )
+    if (list(dataset.input_shape), dataset.classes) != (kwargs["input_shape"], kwargs["classes"]):
+        raise ArgumentError(
+            f"{dataset.name} has examples of shape {dataset.input_shape} in {dataset.classes} "
+            f"classes, the network takes {checkpoint.input_shape} in {kwargs['classes']}: give the "
+            "data set that it was made for"
+        )
+
+
 def _check_same_network(init: Checkpoint, arch: str, kwargs: dict[str, Any]) -> None:
     ours, theirs = ({"width": 1.0, **k, "theta_std": None} for k in (kwargs, init.arch_kwargs))
     if (arch, ours) != (init.arch, theirs):

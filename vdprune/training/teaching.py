@@ -8,12 +8,13 @@ from vdprune.chain import VariationalDropoutChain
 from vdprune.checkpoint import Checkpoint, load_checkpoint
 from vdprune.datasets import Dataset
 from vdprune.errors import ArgumentError
+from vdprune.training.callbacks import Callbacks
 from vdprune.training.lessons import Lessons
 from vdprune.training.recipe import Recipe, Teacher
 from vdprune.training.recipe_files import load_recipe
 from vdprune.training.recipe_tables import to_table
 from vdprune.training.start import start_checkpoint
-from vdprune.training.trainer import Callbacks, TrainingRun
+from vdprune.training.trainer import TrainingRun
 
 
 def teacher_path(out: Path) -> Path:

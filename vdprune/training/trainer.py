@@ -2,10 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import chainer
 import h5py
@@ -23,6 +22,7 @@ from vdprune.errors import ArgumentError, NonFiniteLossError
 from vdprune.evaluation import evaluate
 from vdprune.finiteness import check_finite, check_parameters
 from vdprune.storage import check_writable
+from vdprune.training.callbacks import Callbacks
 from vdprune.training.extensions import (
     Checkpoints,
     Compaction,
@@ -36,22 +36,8 @@ from vdprune.training.lessons import Lessons
 from vdprune.training.phase import Phase
 from vdprune.training.phases import configure_links, enter_phase, make_optimizer
 from vdprune.training.recipe_tables import from_table
+from vdprune.training.start import check_data
 from vdprune.training.state import load_state, save_state
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """What a run tells and asks while it runs.
-
-    Args:
-        on_step: Called after each step with the number of steps done.
-        on_epoch: Called after each epoch with its row of the history.
-        should_stop: Asked after each step whether to save and stop.
-    """
-
-    on_step: Callable[[int], Any] = lambda iteration: None
-    on_epoch: Callable[[dict[str, float]], Any] = lambda row: None
-    should_stop: Callable[[], bool] = lambda: False
 
 
 class TrainingRun:
@@ -88,7 +74,7 @@ class TrainingRun:
         self.was_on: str | None = None  # a resumed run's device before
         self._callbacks = callbacks
         train = dataset.train
-        _check_data(checkpoint, dataset, self.recipe.batch_size)
+        check_data(checkpoint, dataset, self.recipe.batch_size)
         self._fingerprint = train.fingerprint()
         self._lessons = lessons or Lessons(train, self.recipe, out)
         model = checkpoint.model
@@ -307,18 +293,3 @@ def best_path(out: Path) -> Path:
         ``checkpoint.best.h5`` beside ``checkpoint.h5``.
     """
     return out.with_name(f"{out.stem}.best{out.suffix}")
-
-
-def _check_data(checkpoint: Checkpoint, dataset: Dataset, batch_size: int) -> None:
-    examples, kwargs = len(dataset.train.x), checkpoint.arch_kwargs
-    if batch_size > examples:
-        raise ArgumentError(
-            f"batch_size is {batch_size}, there are {examples} training examples: it must not be "
-            "larger"
-        )
-    if (list(dataset.input_shape), dataset.classes) != (kwargs["input_shape"], kwargs["classes"]):
-        raise ArgumentError(
-            f"{dataset.name} has examples of shape {dataset.input_shape} in {dataset.classes} "
-            f"classes, the network takes {checkpoint.input_shape} in {kwargs['classes']}: give the "
-            "data set that it was made for"
-        )
