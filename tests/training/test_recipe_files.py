@@ -46,7 +46,7 @@ def test_fields_change_one_by_one() -> None:
         [
             "batch_size = 50",
             "rounds.learning_rate=[[0, 2e-3], [58, 0]]",
-            "rounds.cuts.1.compression=150",
+            "rounds.cuts.1.compression=190",
             "sparsify.prior=log-uniform",
             "sparsify.augmentation.rotation=3",
             "teacher.weight=0.5",
@@ -55,7 +55,7 @@ def test_fields_change_one_by_one() -> None:
     sparsify, rounds, _ = recipe.phases
     assert recipe.batch_size == 50
     assert rounds.learning_rate == Schedule(((0, 2e-3), (58, 0)))
-    assert rounds.cuts[1].compression == 150
+    assert rounds.cuts[1].compression == 190
     assert sparsify.prior == "log-uniform"
     assert sparsify.augmentation is not None
     assert (sparsify.augmentation.rotation, sparsify.augmentation.shift) == (3, 0.8)
