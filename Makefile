@@ -28,7 +28,7 @@ demo: $(VENV)/.installed
 	cd demo && ../$(BIN)/vdprune export --format csr
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks

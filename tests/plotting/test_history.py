@@ -34,6 +34,13 @@ def test_curves() -> None:
     assert sparsities.get_xlabel() == "epoch"
 
 
+@pytest.mark.parametrize("most", [0.0, 1.0, 14.0])
+def test_the_kl_weight_is_seen_whole(most: float) -> None:
+    history = [{**HISTORY[0], "kl_coef": 0.0}, {**HISTORY[1], "kl_coef": most}]
+    *_, weight = plotting.draw_curves(history).axes
+    assert weight.get_ylim() == (0, pytest.approx(1.05 * max(1, most)))
+
+
 def test_curves_that_reach_zero() -> None:
     history = [*HISTORY, {**HISTORY[-1], "error": 0.0, "kl": 0.0}]
     errors, losses, *_ = plotting.draw_curves(history).axes

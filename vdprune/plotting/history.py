@@ -37,8 +37,9 @@ def draw_curves(history: History) -> Any:
     is_positive = min(_column(history, "class") + _column(history, "kl")) > 0
     losses.set(yscale="log" if is_positive else "linear")
     weight = losses.twinx()
-    weight.plot(epochs, _column(history, "kl_coef"), color=ORANGE, linestyle="--")
-    weight.set(ylim=(0, 1.05))
+    weights = _column(history, "kl_coef")
+    weight.plot(epochs, weights, color=ORANGE, linestyle="--")
+    weight.set(ylim=(0, 1.05 * max([1, *weights])))
     weight.set_ylabel("KL weight", color=ORANGE)
     layers = [name for name in history[0] if name.startswith("sparsity_of/")]
     for name in layers:
