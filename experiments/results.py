@@ -35,37 +35,40 @@ def run_seeds(
     results: dict[str, Any] = {"arch": arch, "recipe": recipe, "runs": []}
     if path.exists():
         results = json.loads(path.read_text(encoding="utf-8"))
-    done = [run["seed"] for run in results["runs"]]
+    done = {run["seed"]: run["command"] for run in results["runs"]}
     folder.mkdir(exist_ok=True, parents=True)
     for seed in seeds:
+        command = make_command(arch, recipe, seed, options)
         if seed in done:
+            if done[seed] != shlex.join(command):
+                raise SystemExit(f"{path} has seed {seed} by another command: {done[seed]}")
             continue
-        results["runs"].append(train(arch, recipe, seed, options, folder))
+        results["runs"].append(train(command, seed, folder / f"{arch}-{recipe}-{seed}.h5"))
         results["runs"].sort(key=lambda run: run["seed"])
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def train(arch: str, recipe: str, seed: int, options: list[str], folder: Path) -> dict[str, Any]:
+def make_command(arch: str, recipe: str, seed: int, options: list[str]) -> list[str]:
+    """Return the command that trains once."""
+    method = {"paper": [], "magnitude": ["--method", recipe]}.get(recipe, ["--recipe", recipe])
+    return ["vdprune", "train", "--arch", arch, *method, "--seed", str(seed), *options]
+
+
+def train(command: list[str], seed: int, out: Path) -> dict[str, Any]:
     """Train once, through the command line.
 
     Args:
-        arch: The network.
-        recipe: The recipe.
+        command: The command.
         seed: The seed.
-        options: Further options of `vdprune train`.
-        folder: Where its checkpoint goes.
+        out: Its checkpoint; one that is there is replaced.
 
     Returns:
         What it printed with --json, with the command, the commit and the machine.
     """
-    command = ["vdprune", "train", "--arch", arch]
-    command += {"paper": [], "magnitude": ["--method", recipe]}.get(recipe, ["--recipe", recipe])
-    command += ["--seed", str(seed), *options]
-    out = f"{arch}-{recipe}-{seed}.h5"
     commit = find_commit()
     done = subprocess.run(
-        [sys.executable, "-m", *command, "--out", out, "--json"],
-        cwd=folder,
+        [sys.executable, "-m", *command, "--out", out.name, "--overwrite", "--json"],
+        cwd=out.parent,
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -4,7 +4,7 @@ from pathlib import Path
 import chainer
 import numpy
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.test_checkpoint import make_checkpoint
@@ -119,6 +119,12 @@ class Two(VariationalDropoutChain):
             link.log_sigma2.array[0] = part
 
 
+@pytest.mark.parametrize("values", [[-9, -9], [-10, 9], [-8, -7.9995, 8]])
+def test_a_network_without_noise_is_refused(values: list[float]) -> None:
+    with pytest.raises(ArgumentError, match="the network was trained without noise"):
+        threshold_for_sparsity(Two(values), 0.5)
+
+
 log_alphas = st.lists(st.floats(-10, 10, width=32), min_size=2, max_size=60)
 targets = st.floats(0, 1, exclude_max=True)
 
@@ -127,6 +133,7 @@ targets = st.floats(0, 1, exclude_max=True)
 def test_at_least_the_target_is_cut_and_hardly_more(values: list[float], target: float) -> None:
     model = Two(values)
     log_alpha = exact_log_alphas(model)
+    assume(log_alpha.min() > -7.9)  # else it may be a network without noise
     threshold = threshold_for_sparsity(model, target)
     cut = (log_alpha > numpy.float32(threshold)).sum()
     assert cut >= target * log_alpha.size - 1e-6

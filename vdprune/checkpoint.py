@@ -105,19 +105,33 @@ def save_checkpoint(
 
 
 def holds_run(path: Path) -> bool:
-    """Tell whether a file is what a training run left.
+    """Tell whether a file is what a training run left, or a fine-tuning that was interrupted.
 
     Args:
         path: The file; it need not be there.
 
     Returns:
-        Whether it is a checkpoint that is not pruned.
+        Whether there is something in it that a run can go on with, or came to.
     """
     try:
         with h5py.File(path) as file:
-            return file.attrs.get("kind") == "checkpoint"
+            is_ours = file.attrs.get("format") == FORMAT
+            return is_ours and (file.attrs.get("kind") == "checkpoint" or "training" in file)
     except OSError:
         return False
+
+
+def count_epochs(path: Path) -> int:
+    """Tell how far the run in a checkpoint has got.
+
+    Args:
+        path: The checkpoint, which can be read.
+
+    Returns:
+        Epochs that are done; 0 where there is no run to go on with.
+    """
+    with h5py.File(path) as file:
+        return int(file["training"].attrs["epoch"]) if "training" in file else 0
 
 
 def load_checkpoint(

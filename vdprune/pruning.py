@@ -10,6 +10,7 @@ from chainer import as_array, get_device
 from vdprune.chain import VariationalDropoutChain
 from vdprune.checkpoint import Checkpoint
 from vdprune.errors import ArgumentError
+from vdprune.kernels.constants import LOG_ALPHA_MAX, LOG_ALPHA_MIN
 
 
 def prune(checkpoint: Checkpoint, threshold: float) -> Checkpoint:
@@ -45,16 +46,36 @@ def threshold_for_sparsity(model: VariationalDropoutChain, target: float) -> flo
         The highest threshold that cuts at least this share of the weights.
 
     Raises:
-        ArgumentError: The target does not lie between 0 and 1.
+        ArgumentError: The target does not lie between 0 and 1, or the network was trained without noise.
     """
     if not 0 <= target < 1:
         raise ArgumentError(f"the target sparsity is {target}: it must be at least 0 and below 1")
+    check_knows_noise(model)
     log_alpha = sorted_log_alpha(model)
     keep = math.floor(log_alpha.size * (1 - target) + 1e-9)
     if keep == log_alpha.size:
         return float(log_alpha[-1])
     # Ties are cut together, so the threshold lies just below the first weight that must go.
     return float(numpy.nextafter(log_alpha[keep], numpy.float32(-numpy.inf)))
+
+
+def check_knows_noise(model: VariationalDropoutChain) -> None:
+    """Refuse a network whose log alpha says nothing of its weights: see `FixedLogAlpha`.
+
+    Args:
+        model: The network.
+
+    Raises:
+        ArgumentError: The log alpha of each weight that is not cut is the least there is.
+    """
+    log_alpha = sorted_log_alpha(model)
+    is_least = log_alpha <= LOG_ALPHA_MIN + 1e-3
+    if is_least.any() and (is_least | (log_alpha >= LOG_ALPHA_MAX)).all():
+        raise ArgumentError(
+            "the network was trained without noise, so its log alpha does not say which weights can "
+            "go: train one from it with --init, or cut weights by their magnitude with `vdprune train "
+            "--method magnitude`"
+        )
 
 
 def sorted_log_alpha(model: VariationalDropoutChain) -> Any:

@@ -14,7 +14,7 @@ from vdprune.chain import VariationalDropoutChain
 from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
 from vdprune.evaluation import evaluate
-from vdprune.pruning import sorted_log_alpha
+from vdprune.pruning import check_knows_noise, sorted_log_alpha
 
 _LEAST_KEPT = 1 / 5000  # share of the weights that the sparsest of the first thresholds keeps
 
@@ -67,7 +67,7 @@ class Sweep:
         split: The examples to measure it on.
 
     Raises:
-        ArgumentError: The network has no variational layers.
+        ArgumentError: The network has no variational layers, or was trained without noise.
     """
 
     def __init__(self, model: VariationalDropoutChain, split: Split) -> None:
@@ -77,6 +77,7 @@ class Sweep:
         self._log_alpha = sorted_log_alpha(model)
         if not self._log_alpha.size:
             raise ArgumentError(f"{type(model).__name__} has no variational layers to cut")
+        check_knows_noise(model)
         self.points: list[SweepPoint] = []
 
     def run(

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -37,6 +39,53 @@ def test_what_is_left_is_trained(run: Run, folder: Path) -> None:
             assert (b[f"model/{name}/W"][...] != a[f"model/{name}/W"][...]).any()
     evaluated = json.loads(run("eval", "pruned.h5", "--json", cwd=folder).stdout)
     assert (evaluated["error"], evaluated["nonzero"]) == (found["error"], found["nonzero"])
+
+
+def test_options_of_fine_tuning_need_it(run: Run, folder: Path) -> None:
+    result = run("prune", "--threads", 1, "--out", "x.h5", cwd=folder)
+    assert result.returncode == 2
+    assert "--gpu and --threads are for --finetune" in result.stderr
+
+
+def test_what_was_interrupted_is_not_replaced(run: Run, folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "checkpoint.h5", tmp_path)
+    assert run("prune", "--finetune", 2, "--quiet").returncode == 0
+    whole = (tmp_path / "pruned.h5").read_bytes()
+    (tmp_path / "pruned.h5").unlink()
+    stopped = subprocess.run(
+        [sys.executable, "-c", STOPPING, "prune", "--finetune", "2", "--quiet"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert stopped.returncode == 143, stopped.stderr
+    assert "go on with `vdprune train --resume --out pruned.h5`" in stopped.stderr
+    again = run("prune", "--finetune", 2)
+    assert again.returncode == 1
+    assert "pruned.h5 is the checkpoint of a training run" in again.stderr
+    resumed = run("train", "--resume", "--out", "pruned.h5", "--quiet")
+    assert resumed.returncode == 0, resumed.stderr
+    with h5py.File(tmp_path / "pruned.h5") as file:
+        assert "training" not in file
+        found = {name: file[f"model/{name}/W"][...] for name in ("l1", "l2", "l3")}
+    (tmp_path / "whole.h5").write_bytes(whole)
+    with h5py.File(tmp_path / "whole.h5") as file:
+        for name, W in found.items():
+            numpy.testing.assert_array_equal(W, file[f"model/{name}/W"])
+
+
+STOPPING = """
+import os, runpy, signal, sys
+from vdprune.training import trainer
+count = trainer.TrainingRun._count_step
+def stop_at_step_20(self, iteration):
+    count(self, iteration)
+    if iteration == 20:
+        os.kill(os.getpid(), signal.SIGTERM)
+trainer.TrainingRun._count_step = stop_at_step_20
+sys.argv = ["vdprune", *sys.argv[1:]]
+runpy.run_module("vdprune", run_name="__main__", alter_sys=True)
+"""
 
 
 def test_no_epochs_are_refused(run: Run, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -203,7 +204,13 @@ def test_weights_can_be_cut_by_magnitude(run: Run, tmp_path: Path, tiny_npz: Pat
     [
         (("--recipe", "papre"), 1, "there is no recipe 'papre' for lenet300: choose from"),
         (("--recipe", "none.toml"), 1, "the recipe none.toml can't be read: No such file"),
-        (("--method", "magnitude", "--recipe", "paper"), 2, "--method magnitude or --recipe, not"),
+        (("--method", "magnitude", "--recipe", "paper"), 2, "--method or --recipe, not both"),
+        (("--recipe", "finetune", "--set", "seed=x"), 1, "'x' is not a whole number"),
+        (("--show-recipe", "--resume"), 2, "--show-recipe is for a run that begins"),
+        (("--threshold", 9, "--method", "magnitude"), 1, "it must lie between -8 and 8"),
+        (("--set", "copies=2"), 1, "no phase has an augmentation"),
+        (("--set", "phases="), 1, "required field missing @ recipe.phases"),
+        (("--set", "variational.name="), 1, "required field missing @ recipe.phases[0].name"),
         (("--set", "epochs=3"), 1, r"extra fields found (epochs) @ recipe"),
         (("--set", "variational.epochs=0"), 1, "epochs is 0: it must be 1 or more"),
         (("--teacher", "none.h5"), 1, "none.h5"),
@@ -237,6 +244,50 @@ def test_a_run_goes_on_as_it_began(
     result = run("train", "--resume", "--out", trained / "checkpoint.h5", *arguments)
     assert (result.returncode, result.stdout) == (1, "")
     assert message in result.stderr
+
+
+def test_files_that_are_read_are_not_written_over(
+    run: Run, tmp_path: Path, trained: Path, tiny_npz: Path
+) -> None:
+    for name in ("z.h5", "z.best.h5"):
+        shutil.copy(trained / "checkpoint.h5", tmp_path / name)
+    before = (tmp_path / "z.best.h5").read_bytes()
+    for option, name in (("--teacher", "z.best.h5"), ("--init", "z.h5")):
+        command = ("train", "--dataset", tiny_npz, option, name, "--out", "z.h5", "--overwrite")
+        result = run(*command)
+        assert result.returncode == 1
+        assert f"{name} would be written over, and is given with {option}" in result.stderr
+    assert (tmp_path / "z.best.h5").read_bytes() == before
+
+
+def test_a_teacher_that_has_changed_is_noticed(
+    run: Run, tmp_path: Path, trained: Path, tiny_npz: Path
+) -> None:
+    shutil.copy(trained / "checkpoint.h5", tmp_path / "tutor.h5")
+    options = recipe_options(3, 100, kl_weight=(0, 1))
+    result = run("train", "--dataset", tiny_npz, "--teacher", "tutor.h5", *options, "--quiet")
+    assert result.returncode == 0, result.stderr
+    with h5py.File(tmp_path / "tutor.h5", "r+") as file:
+        file["model/l1/W"][0, 0] += 1
+    with h5py.File(tmp_path / "checkpoint.h5", "r+") as file:
+        recipe = json.loads(file.attrs["recipe"])
+        recipe["phases"][0]["epochs"] = 4
+        file.attrs["recipe"] = json.dumps(recipe)
+    result = run("train", "--resume")
+    assert result.returncode == 1
+    assert "the teacher is not the one that the run in checkpoint.h5 began with" in result.stderr
+
+
+def test_a_dense_network_is_not_pruned_by_its_noise(
+    run: Run, tmp_path: Path, tiny_npz: Path
+) -> None:
+    dense = ("--recipe", "dense", "--epochs", 1, "--batch-size", 100, "--quiet")
+    assert run("train", "--dataset", tiny_npz, *dense).returncode == 0
+    for command in (("prune", "--target-sparsity", 0.5), ("sweep", "checkpoint.h5")):
+        result = run(*command)
+        assert result.returncode == 1
+        assert "the network was trained without noise" in result.stderr
+    assert run("prune").returncode == 0
 
 
 def test_a_run_with_a_teacher_is_resumed(

@@ -39,6 +39,9 @@ def test_a_gradual_cut_grows_as_zhu_and_gupta_have_it() -> None:
         ({"compression": 2.0, "epoch": -1.0}, "from epoch -1.0 until None"),
         ({"compression": 2.0, "epoch": 2.0, "until": 2.0}, "from epoch 2.0 until 2.0"),
         ({"compression": 2.0, "times": 0}, "times is 0"),
+        ({"compression": 2.0, "times": 10_001}, "times is 10001"),
+        ({"compression": 2.0, "epoch": math.nan}, "from epoch nan"),
+        ({"compression": 2.0, "until": math.nan}, "until nan"),
     ],
 )
 def test_cuts_without_meaning_are_refused(values: dict[str, Any], message: str) -> None:
@@ -58,6 +61,8 @@ def test_cuts_without_meaning_are_refused(values: dict[str, Any], message: str) 
         ({"noise": Schedule(((0.0, -1.0),))}, "noise is -1.0"),
         ({"kind": "dense", "kl_weight": RAMP}, "kl_weight is .* in a phase of kind dense"),
         ({"kind": "dense", "cuts": (Cut(0.0, compression=2.0),)}, "use fine-tune"),
+        ({"kind": "fine-tune", "prior": "ard"}, "noise, prior or mask_variance is given"),
+        ({"kind": "dense", "mask_variance": True}, "which has no noise"),
         ({"cuts": (Cut(30.0, compression=2.0),)}, "at epoch 30 of the 30 of phase one"),
         ({"cuts": (Cut(3.0, compression=2.0, until=31.0),)}, "at epoch 31"),
     ],

@@ -180,6 +180,54 @@ def test_the_smallest_weights_of_all_layers_go_first(data: Dataset, tmp_path: Pa
     assert before
 
 
+def test_a_phase_ends_with_all_its_cuts(data: Dataset, tmp_path: Path) -> None:
+    """One that is due after the last step comes before it, so that the checkpoint has it."""
+    cut = Cut(2.95, compression=10.0)
+    run = start(recipe_of(replace(VARIATIONAL, cuts=(cut,))), data, tmp_path / "c.h5")
+    run.run()
+    assert nonzero(tmp_path / "c.h5") == run.checkpoint.model.sparsity().nonzero <= WEIGHTS // 10
+
+
+@pytest.mark.parametrize("kind", ["variational", "fine-tune"])
+def test_where_log_alpha_is_the_same_the_smaller_weights_go(
+    data: Dataset, tmp_path: Path, kind: str
+) -> None:
+    second = Phase("cut", 1, kind=kind, cuts=(Cut(0.0, compression=4.0),))
+    run = start(recipe_of(DENSE, second, initial_log_sigma2=-30.0), data, tmp_path / "c.h5")
+    model, before = run.checkpoint.model, []
+
+    def note(iteration: int) -> None:
+        if iteration == 2 * STEPS:
+            before.extend(link.W.array.copy() for link in _links(model))
+        if iteration == 2 * STEPS + 1:
+            every = numpy.sort(numpy.concatenate([abs(W).ravel() for W in before]))
+            limit = every[-(WEIGHTS // 4)]
+            for link, W in zip(_links(model), before, strict=True):
+                numpy.testing.assert_array_equal(link.kept(), abs(W) >= limit)
+
+    TrainingRun(run.checkpoint, data, tmp_path / "c.h5", CPU, Callbacks(on_step=note)).run()
+    assert before
+
+
+def test_noise_comes_back_after_fine_tuning(data: Dataset, tmp_path: Path) -> None:
+    """What never had any gets that of the recipe, what had gets its own; what is cut stays cut."""
+    finetune = Phase("finetune", 1, kind="fine-tune", cuts=(Cut(0, by="magnitude", compression=2),))
+    phases = DENSE, finetune, replace(VARIATIONAL, epochs=1)
+    run = start(recipe_of(*phases, initial_log_sigma2=-9.0), data, tmp_path / "c.h5")
+    model = run.checkpoint.model
+
+    def note(iteration: int) -> None:
+        if iteration == 3 * STEPS + 1:
+            for link in _links(model):
+                is_cut = link.W.array == 0
+                numpy.testing.assert_allclose(link.log_sigma2.array[~is_cut], -9, atol=2e-3)
+                assert (link.log_alpha().array[is_cut] == 8).all()
+
+    run = TrainingRun(run.checkpoint, data, tmp_path / "c.h5", CPU, Callbacks(on_step=note))
+    run.run()
+    assert nonzero(tmp_path / "c.h5") <= WEIGHTS / 2
+
+
 MANY = recipe_of(
     DENSE,
     replace(VARIATIONAL, cuts=(Cut(1.0, compression=10.0), Cut(1.5, compression=15.0))),

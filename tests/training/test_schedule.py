@@ -73,6 +73,7 @@ def test_tells_itself_in_words(plain: object, words: str) -> None:
         ([], "needs points"),
         ([[0, math.nan]], "finite numbers"),
         (math.inf, "finite numbers"),
+        (10**400, "finite numbers"),
         ([[3, 1], [2, 1]], "out of order"),
         ([[-1, 1]], "out of order"),
         ("fast", "'fast' is no schedule: give a number, or points such as"),

@@ -60,13 +60,28 @@ def test_weights_come_from_another_network(data: Dataset, learned: Checkpoint) -
     ):
         numpy.testing.assert_array_equal(mine.W.array, theirs.masked_W().array)
         assert (mine.W.array == 0).mean() == pytest.approx(0.25, abs=0.1)
-        assert (mine.log_sigma2.array == -9).all()
+        assert (mine.log_sigma2.array[mine.W.array != 0] == -9).all()
     assert (started.model.bn2.avg_mean != 0).any()
     numpy.testing.assert_array_equal(started.model.bn2.avg_mean, learned.model.bn2.avg_mean)
     assert started.model.bn2.N == learned.model.bn2.N
     with chainer.using_config("train", False):
         mine, theirs = (c.model(data.test.x[:20]).array for c in (started, learned))
     numpy.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_masked_stays_at_zero(data: Dataset, learned: Checkpoint) -> None:
+    recipe = replace(PAPER, initial_log_sigma2=-20.0)
+    started = start_checkpoint(recipe, "lenet5-bn", data, learned).model
+    for (_, mine), (_, theirs) in zip(
+        started.named_variational_links(), learned.model.named_variational_links(), strict=True
+    ):
+        numpy.testing.assert_array_equal(mine.kept(), theirs.kept())
+
+
+@pytest.mark.parametrize("name", ["finetune", "dense"])
+def test_nothing_is_cut_before_training_without_noise(data: Dataset, name: str) -> None:
+    model = start_checkpoint(load_recipe(name, "lenet300"), "lenet300", data).model
+    assert model.sparsity().sparsity == 0
 
 
 def test_the_other_network_stays_as_it_is(data: Dataset, learned: Checkpoint) -> None:

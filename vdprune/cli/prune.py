@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     "--finetune",
     type=int,
     metavar="EPOCHS",
-    help="Then train the weights that are left for so many epochs, without noise; those that are cut "
-    "stay at zero.",
+    help="Then train the weights that are left for so many epochs, on the labels, without noise; those "
+    "that are cut stay at zero.",
 )
 @dataset_options(default="the one it was trained on; for --finetune")
 @out_option("pruned.h5", "FILE.h5")
@@ -71,6 +71,10 @@ def prune_command(
     """
     if threshold is not None and target_sparsity is not None:
         raise click.UsageError("give --threshold or --target-sparsity, not both")
+    if finetune is None and (dataset, data_root, gpu, threads) != (None,) * 4:
+        raise click.UsageError(
+            "--dataset, --data-root, --gpu and --threads are for --finetune: leave them out"
+        )
 
     from vdprune import pruning
     from vdprune.cli.loading import load_checkpoint
@@ -126,7 +130,6 @@ def _finetune(
     quiet: bool,
 ) -> None:
     """Train what is left."""
-    from vdprune.checkpoint import save_checkpoint
     from vdprune.cli.progress import Progress
     from vdprune.devices import get_device, gpu_errors
     from vdprune.threads import limited_threads
@@ -139,5 +142,4 @@ def _finetune(
         checkpoint = finetuned_checkpoint(pruned, epochs)
         run = TrainingRun(checkpoint, data, out, device, progress.callbacks)
         run_to_the_end(run, progress, received, how_to_resume(out, gpu))
-        save_checkpoint(out, run.checkpoint)
     print_run(run, json)

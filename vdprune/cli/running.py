@@ -31,6 +31,7 @@ def run_to_the_end(
     Raises:
         DeviceError: The GPU failed.
     """
+    from vdprune.checkpoint import save_checkpoint
     from vdprune.kernels.loading import load_kernels
     from vdprune.training.extensions import TrainingInterruptedError
 
@@ -50,6 +51,8 @@ def run_to_the_end(
         raise DeviceError(f"{error}; go on with {how_to_go_on}") from error
     finally:
         progress.end()
+    if run.checkpoint.pruned:  # fine-tuning is done: what it needed to go on is needed no more
+        save_checkpoint(run.out, run.checkpoint)
 
 
 def how_to_resume(out: Path, gpu: int | None) -> str:

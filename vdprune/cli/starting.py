@@ -1,27 +1,28 @@
 """What `vdprune train` is asked for, and the run that comes of it."""
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy
 from chainer.backend import Device
 
-from vdprune.checkpoint import Checkpoint
+from vdprune.checkpoint import Checkpoint, count_epochs
 from vdprune.cli.loading import load_checkpoint, load_its_dataset
 from vdprune.cli.progress import Progress
 from vdprune.cli.running import run_to_the_end
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError
 from vdprune.storage import check_replaceable, check_writable
-from vdprune.training.lessons import Lessons, copies_path, list_augmentations
+from vdprune.training.files import best_path, copies_path, teacher_path
+from vdprune.training.lessons import Lessons, list_augmentations
 from vdprune.training.recipe import Recipe, Teacher
 from vdprune.training.recipe_files import change_recipe, load_recipe
 from vdprune.training.recipe_tables import from_table
 from vdprune.training.start import start_checkpoint
-from vdprune.training.teaching import load_teacher, start_teacher, teacher_path
-from vdprune.training.trainer import TrainingRun, best_path
+from vdprune.training.teaching import load_teacher, start_teacher
+from vdprune.training.trainer import TrainingRun
 
 _RECIPES = {"variational": "paper", "magnitude": "magnitude"}
 
@@ -50,8 +51,8 @@ class Order:
     @property
     def name_of_recipe(self) -> str:
         """The recipe's name, or its file."""
-        if self.method == "magnitude" and self.recipe is not None:
-            raise click.UsageError("give --method magnitude or --recipe, not both")
+        if self.method is not None and self.recipe is not None:
+            raise click.UsageError("give --method or --recipe, not both")
         return self.recipe or _RECIPES[self.method or "variational"]
 
     @property
@@ -63,8 +64,8 @@ class Order:
     def make_recipe(self) -> Recipe:
         """Make the recipe."""
         recipe = load_recipe(self.name_of_recipe, self.arch or "lenet300")
-        recipe = change_recipe(recipe.with_options(**self.fields), list(self.set))
-        return self._with_teacher(recipe)
+        recipe = self._with_teacher(recipe.with_options(**self.fields))
+        return change_recipe(recipe, list(self.set))
 
     def _with_teacher(self, recipe: Recipe) -> Recipe:
         if self.teacher is None:
@@ -96,7 +97,16 @@ def start_run(order: Order, device: Device, progress: Progress, received: list[i
                 f"{path} exists: go on with its run with --resume, replace it with --overwrite, or "
                 "give another file with --out"
             )
+    for role, given in (("teacher", order.teacher), ("init", order.init)):
+        if given is not None and given.resolve() in [file.resolve() for file in _files(out)]:
+            raise ArgumentError(
+                f"{given} would be written over, and is given with --{role}: give another file with "
+                "--out"
+            )
     data = _load_data(order, recipe)
+    for number, augmentation in enumerate(list_augmentations(recipe)):
+        augmentation.apply(data.train.x[:1], numpy.random.RandomState(0))  # or it says why not
+        check_replaceable(copies_path(out, number))
     init = None if order.init is None else load_checkpoint(order.init)
     options = {} if order.width is None else {"width": order.width}
     start_checkpoint(recipe, order.arch or "lenet300", data, init, **options)  # or it says why not
@@ -118,8 +128,17 @@ def resume_run(
     _check_same_run(order, checkpoint, recipe)
     data = load_its_dataset(out, checkpoint.dataset, order.dataset, order.data_root)
     data = data.hold_out(recipe.validation)
-    lessons, _ = _prepare(recipe, data, out, device, progress, received)
+    if count_epochs(out) >= recipe.epochs:  # nothing is left to be learned
+        lessons = Lessons(data.train, replace(recipe, teacher=None, copies=0), out)
+    else:
+        lessons, _ = _prepare(recipe, data, out, device, progress, received)
     return TrainingRun.resume(out, data, device, progress.callbacks, lessons)
+
+
+def _files(out: Path) -> list[Path]:
+    """List what a run writes."""
+    teacher = teacher_path(out)
+    return [out, best_path(out), teacher, best_path(teacher)]
 
 
 def _load_data(order: Order, recipe: Recipe) -> Dataset:
@@ -138,25 +157,23 @@ def _prepare(
     """Make all that the network is to be shown.
 
     Returns:
-        It, and the seconds that it took, those of an earlier training of the teacher included.
+        It, and the seconds that it took, now or before.
     """
-    start, earlier, teacher = time.perf_counter(), 0.0, None
+    seconds, teacher = 0.0, None
     if recipe.teacher is not None:
         if not recipe.teacher.file:
             run = start_teacher(recipe, data, out, device, progress.callbacks)
-            earlier = sum(row["seconds"] for row in run.checkpoint.history)
             if not run.is_finished:
                 progress.tell(f"training the teacher first, into {teacher_path(out)}")
                 run_to_the_end(run, progress, received, "the same command")
+            seconds = sum(row["seconds"] for row in run.checkpoint.history)
         teacher = load_teacher(recipe.teacher, data, out, device)
     makes_copies = recipe.copies > 0 and bool(list_augmentations(recipe))
     if makes_copies:
         progress.tell(f"changed copies of the training images are kept in {copies_path(out, 0)}")
     with progress.counting("image") as count:
         lessons = Lessons(data.train, recipe, out, teacher, count)
-    if recipe.teacher is None and not makes_copies:
-        return lessons, 0.0
-    return lessons, earlier + time.perf_counter() - start
+    return lessons, seconds + lessons.seconds
 
 
 def _check_same_run(order: Order, checkpoint: Checkpoint, recipe: Recipe) -> None:

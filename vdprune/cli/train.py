@@ -75,13 +75,15 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="FIELD=VALUE",
     help="Change any field of the recipe, those of a phase under its name: "
-    "--set variational.learning_rate='[[0, 1e-3], [50, 0]]'.  Can be given several times.",
+    "--set variational.learning_rate='[[0, 1e-3], [50, 0]]'; nothing after the = takes a table away, as "
+    "--set teacher=.  Can be given several times.",
 )
 @click.option(
     "--teacher",
     type=FILE,
     metavar="CHECKPOINT",
-    help="A trained network to learn from, beside the labels.",
+    help="A trained network to learn from, beside the labels. Where a recipe trains its teacher first, "
+    "that is kept beside --out as checkpoint.teacher.h5.",
 )
 @click.option(
     "--init",
@@ -121,6 +123,8 @@ def train_command(
 
     if resume and overwrite:
         raise click.UsageError("give --resume or --overwrite, not both")
+    if resume and show_recipe:
+        raise click.UsageError("--show-recipe is for a run that begins: leave --resume out")
     order = Order(out=out, data_root=data_root, overwrite=overwrite, **given)
     if show_recipe:
         from vdprune.training.recipe_files import format_recipe

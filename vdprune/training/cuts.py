@@ -1,6 +1,7 @@
 """Cutting weights for good while a network is trained."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy
@@ -26,25 +27,35 @@ def cut_weights(
     """
     model.expand()
     links = [link for _, link in model.named_variational_links()]
-    worth = [_rank(link, plan.by, threshold) for link in links]
+    worth, magnitude = (
+        _flat(_worth(link, plan.by, threshold) for link in links),
+        _flat(abs(_on_cpu(link, link.W)) for link in links),
+    )
+    dead = worth == -numpy.inf
     if sparsity is None:
-        limit = -(math.inf if plan.threshold is None else plan.threshold)
+        dead |= worth < -(math.inf if plan.threshold is None else plan.threshold)
     else:
-        every = numpy.sort(numpy.concatenate([values.ravel() for values in worth]))[::-1]
-        keep = math.floor(every.size * (1 - sparsity) + 1e-9)
-        # of equal ones all are cut, so that no more are left than asked for
-        limit = every[keep] if keep < every.size else -math.inf
-    for link, values in zip(links, worth, strict=True):
-        dead = (values < limit if sparsity is None else values <= limit) | (values == -numpy.inf)
-        _cut(link, link.device.send(dead))
+        keep = math.floor(worth.size * (1 - sparsity) + 1e-9)
+        # of weights that are worth the same, as where log alpha is clipped, the smaller go first
+        dead[numpy.lexsort((magnitude, worth))[: worth.size - keep]] = True
+    ends = numpy.cumsum([link.W.size for link in links])[:-1]
+    for link, part in zip(links, numpy.split(dead, ends), strict=True):
+        _cut(link, link.device.send(part.reshape(link.W.shape)))
 
 
-def _rank(link: Any, by: CutBy, threshold: float) -> numpy.ndarray:
-    """Tell what each weight is worth, as NumPy array; what is cut in any case is worth -inf."""
-    cpu = get_device("@numpy")
-    log_alpha = cpu.send(as_array(link.log_alpha()))
-    worth = -log_alpha if by == "log-alpha" else numpy.abs(cpu.send(link.W.array))
+def _worth(link: Any, by: CutBy, threshold: float) -> numpy.ndarray:
+    """Tell what each weight is worth; what is cut in any case is worth -inf."""
+    log_alpha = _on_cpu(link, link.log_alpha())
+    worth = -log_alpha if by == "log-alpha" else abs(_on_cpu(link, link.W))
     return numpy.where(log_alpha > threshold, -numpy.inf, worth)
+
+
+def _on_cpu(link: Any, variable: Any) -> numpy.ndarray:
+    return get_device("@numpy").send(as_array(variable))
+
+
+def _flat(arrays: Iterable[numpy.ndarray]) -> numpy.ndarray:
+    return numpy.concatenate([array.ravel() for array in arrays])
 
 
 def _cut(link: Any, dead: Any) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy
 
 from vdprune.checkpoint import Checkpoint
-from vdprune.training.recipe_files import load_recipe
+from vdprune.training.recipe_files import FINETUNE, load_recipe
 from vdprune.training.recipe_tables import from_table, to_table
 
 
@@ -25,7 +25,7 @@ def finetuned_checkpoint(pruned: Checkpoint, epochs: int) -> Checkpoint:
         ArgumentError: ``epochs`` has no meaning.
     """
     before = from_table(pruned.recipe)
-    recipe = load_recipe("finetune", pruned.arch).with_options(
+    recipe = load_recipe(FINETUNE, pruned.arch).with_options(
         epochs=epochs,
         batch_size=before.batch_size,
         seed=before.seed,

@@ -1,5 +1,6 @@
 """What a network is shown in training."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,10 @@ from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
 from vdprune.training.augmented import AugmentedBatches, WarpedBatches
 from vdprune.training.batches import ArrayBatches
+from vdprune.training.files import copies_path
 from vdprune.training.phase import Phase
 from vdprune.training.recipe import Recipe
-from vdprune.training.teacher_logits import compute_logits
+from vdprune.training.teacher_logits import compute_logits, teacher_sha256
 from vdprune.training.warped_copies import WarpedCopies, load_or_make_copies
 
 
@@ -26,6 +28,9 @@ class Lessons:
         out: The run's checkpoint; changed copies of images are kept beside it.
         teacher: The recipe's teacher, or None.
         on_progress: Called while copies are made, with what is done of how much.
+
+    Its ``seconds`` are the time that it took to make what is shown, its ``teacher_sha256`` is the
+    teacher's, empty without one.
 
     Raises:
         FileFormatError: A file that copies should be kept in is damaged.
@@ -45,10 +50,12 @@ class Lessons:
         self._teacher = teacher
         self._copies: dict[Augmentation, WarpedCopies] = {}
         self._plain_logits = None
+        self.seconds = 0.0
+        self.teacher_sha256 = "" if teacher is None else teacher_sha256(teacher)
         if recipe.teacher is not None and teacher is None:
             raise ArgumentError(f"the recipe {recipe.name} has a teacher: give Lessons the network")
         for augmentation in list_augmentations(recipe) if recipe.copies else ():
-            self._copies[augmentation] = load_or_make_copies(
+            copies = load_or_make_copies(
                 copies_path(out, len(self._copies)),
                 train.x,
                 train.fingerprint(),
@@ -58,9 +65,13 @@ class Lessons:
                 teacher,
                 on_progress,
             )
+            self._copies[augmentation] = copies
+            self.seconds += copies.seconds
         if teacher is not None and any(_augmentation_of(phase) is None for phase in recipe.phases):
             known = [copies.plain_logits for copies in self._copies.values()]
+            start = time.perf_counter()
             self._plain_logits = known[0] if known else compute_logits(teacher, train.x)
+            self.seconds += time.perf_counter() - start
 
     def batches(self, phase: Phase) -> Any:
         """Make the converter of a phase's updater.
@@ -78,19 +89,6 @@ class Lessons:
         if copies is None:
             return AugmentedBatches(x, t, augmentation, self._teacher)
         return WarpedBatches(x, t, copies, augmentation.probability)
-
-
-def copies_path(out: Path, number: int) -> Path:
-    """Name the file that changed copies of images are kept in.
-
-    Args:
-        out: The run's checkpoint.
-        number: Which of the recipe's augmentations, counted from 0.
-
-    Returns:
-        ``checkpoint.copies.h5`` beside ``checkpoint.h5``, then ``checkpoint.copies2.h5``.
-    """
-    return out.with_name(f"{out.stem}.copies{number + 1 if number else ''}{out.suffix}")
 
 
 def list_augmentations(recipe: Recipe) -> list[Augmentation]:

@@ -13,6 +13,9 @@ OptimizerName = Literal["adam", "momentum"]
 Prior = Literal["log-uniform", "ard"]
 CutBy = Literal["log-alpha", "magnitude"]
 
+_MOST_TIMES = 10_000
+_ALWAYS_1 = Schedule(((0.0, 1.0),))
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -23,7 +26,7 @@ class Cut:
         by: Which weights go first: ``log-alpha``, the noisiest, or ``magnitude``, the smallest; of all
             layers together.
         compression: Weights per weight that is left, |W| / |W != 0|. What is above the recipe's
-            threshold anyway is cut in addition.
+            threshold anyway is cut in addition; of equal log alpha the smaller weights go first.
         threshold: In the place of ``compression``: the log alpha above which weights are cut.
         until: Epoch at which that is reached; from ``epoch`` on the share that is cut then grows as
             1 - (1 - progress)^3, from nothing. None to cut at once.
@@ -55,13 +58,13 @@ class Cut:
                 f"threshold is {self.threshold}: it must be a finite log alpha, for one cut by "
                 "log-alpha"
             )
-        if self.epoch < 0 or (self.until is not None and self.until <= self.epoch):
+        if not 0 <= self.epoch < (math.inf if self.until is None else self.until):
             raise ArgumentError(
                 f"a cut goes from epoch {self.epoch} until {self.until}: the first must not be below "
                 "0, and below the second"
             )
-        if self.times < 1:
-            raise ArgumentError(f"times is {self.times}: it must be 1 or more")
+        if not 1 <= self.times <= _MOST_TIMES:
+            raise ArgumentError(f"times is {self.times}: it must lie between 1 and {_MOST_TIMES:,}")
 
     @property
     def last_epoch(self) -> float:
@@ -100,7 +103,9 @@ class Cut:
 
 @dataclass(frozen=True)
 class Phase:
-    """What stays the same in a part of a training run. Epochs count from its start.
+    """What stays the same in a part of a training run.
+
+    Epochs count from its start; schedules are read at the start of each epoch.
 
     Args:
         name: What people call it; a run has no two of one name.
@@ -129,7 +134,7 @@ class Phase:
     learning_rate: Schedule = field(default=Schedule(((0.0, 1e-3),)))
     kl_weight: Schedule = field(default=Schedule(((0.0, 0.0),)))
     prior: Prior = "log-uniform"
-    noise: Schedule = field(default=Schedule(((0.0, 1.0),)))
+    noise: Schedule = field(default=_ALWAYS_1)
     mask_variance: bool | None = None
     cuts: tuple[Cut, ...] = ()
     augmentation: Augmentation | None = None
@@ -145,6 +150,11 @@ class Phase:
                 raise ArgumentError(
                     f"kl_weight is {self.kl_weight} in a phase of kind {self.kind}: there is no "
                     "divergence without noise, leave it out"
+                )
+            if (self.noise, self.prior, self.mask_variance) != (_ALWAYS_1, "log-uniform", None):
+                raise ArgumentError(
+                    f"noise, prior or mask_variance is given for a phase of kind {self.kind}, which "
+                    "has no noise: leave it out"
                 )
             if self.kind == "dense" and self.cuts:
                 raise ArgumentError(
@@ -199,7 +209,7 @@ class Phase:
         if self.kind == "variational":
             words.append(f"KL weight {self.kl_weight.describe()}")
             words.append(f"prior {self.prior}")
-        if self.kind == "variational" and self.noise != Schedule(((0.0, 1.0),)):
+        if self.kind == "variational" and self.noise != _ALWAYS_1:
             words.append(f"noise {self.noise.describe()}")
         words.extend(cut.describe() for cut in self.cuts)
         if self.augmentation is not None:

@@ -1,5 +1,7 @@
 """Taking a network into a phase of its training."""
 
+from typing import Any
+
 import chainer
 from chainer import Optimizer, as_array
 
@@ -58,7 +60,6 @@ def configure_links(model: VariationalDropoutChain, phase: Phase) -> None:
 def enter_phase(
     model: VariationalDropoutChain,
     phase: Phase,
-    before: Phase | None,
     initial_log_sigma2: float,
 ) -> None:
     """Take a network from one phase into the next, once.
@@ -66,15 +67,21 @@ def enter_phase(
     Args:
         model: The network, on its device, its optimizer set up.
         phase: The phase that begins.
-        before: The one that has ended, or None.
-        initial_log_sigma2: Where log_sigma2 starts after a phase without noise and with all weights.
+        initial_log_sigma2: Where log_sigma2 starts of weights that never had noise.
     """
     model.compact({})
     for _, link in model.named_variational_links():
         if phase.kind == "variational":
-            link.release_log_alpha()
-            if before is not None and before.kind == "dense":
-                link.log_sigma2.array[...] = initial_log_sigma2
+            _make_noisy(link, initial_log_sigma2)
         else:
             is_dense = phase.kind == "dense"
             link.fix_log_alpha(LOG_ALPHA_MIN if is_dense else as_array(link.log_alpha()))
+
+
+def _make_noisy(link: Any, initial_log_sigma2: float) -> None:
+    """Let a link train with noise, from log alpha as it was before noise was taken away."""
+    if link.fixed is None:
+        return
+    never_had_noise = link.fixed.log_alpha <= LOG_ALPHA_MIN
+    link.release_log_alpha()
+    link.log_sigma2.array[never_had_noise] = initial_log_sigma2

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from vdprune.errors import ArgumentError
+from vdprune.kernels.constants import LOG_ALPHA_MAX, LOG_ALPHA_MIN
 from vdprune.training.phase import Phase
 
 
@@ -32,7 +33,10 @@ class Teacher:
     weight: float = 0.7
 
     def __post_init__(self) -> None:
-        if bool(self.file) == bool(self.arch and self.recipe):
+        if (bool(self.file), bool(self.arch), bool(self.recipe)) not in (
+            (True, False, False),
+            (False, True, True),
+        ):
             raise ArgumentError(
                 "a teacher is a file, or else an arch and a recipe by which it is trained"
             )
@@ -96,12 +100,27 @@ class Recipe:
             raise ArgumentError(f"seed is {self.seed}: it must be below 2^32")
         if self.theta_std is not None and self.theta_std <= 0:
             raise ArgumentError(f"theta_std is {self.theta_std}: it must be above 0")
+        is_cut_for_good = any(phase.cuts or phase.kind != "variational" for phase in self.phases)
+        if is_cut_for_good and not LOG_ALPHA_MIN < self.threshold < LOG_ALPHA_MAX:
+            raise ArgumentError(
+                f"threshold is {self.threshold}: with phases that are not variational, or cuts, it must "
+                f"lie between {LOG_ALPHA_MIN:g} and {LOG_ALPHA_MAX:g}, the least and greatest log alpha"
+            )
+        if self.copies and not any(phase.augmentation for phase in self.phases):
+            raise ArgumentError(
+                f"copies is {self.copies}, and no phase has an augmentation: there is nothing to copy"
+            )
         names = [phase.name for phase in self.phases]
         taken = {field.name for field in fields(self)}
         if not names or len(set(names)) < len(names) or taken & set(names):
             raise ArgumentError(
                 f"the phases are called {names}: there must be one at least, each with a name of its "
                 "own that is no field of the recipe"
+            )
+        if not self.name or not all(names) or any("." in name for name in names):
+            raise ArgumentError(
+                f"the recipe is called {self.name!r}, its phases {names}: a name must not be empty, "
+                "that of a phase must have no dot"
             )
 
     @property

@@ -10,6 +10,7 @@ from vdprune.errors import ArgumentError
 from vdprune.training.recipe import Recipe
 from vdprune.training.recipe_tables import change_table, from_table, to_table
 
+FINETUNE = "finetune"  # for networks that are pruned
 _FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -73,7 +74,8 @@ def change_recipe(recipe: Recipe, settings: list[str]) -> Recipe:
         if not equals:
             raise ArgumentError(f"{setting!r} sets nothing: give FIELD=VALUE")
         change_table(table, path.strip(), _parse(text.strip()))
-    return from_table(table) if settings else recipe
+        recipe = from_table(table)
+    return recipe
 
 
 def _parse(text: str) -> Any:
@@ -85,8 +87,8 @@ def _parse(text: str) -> Any:
 
 def _tell_what_there_is(name: str, arch: str) -> str:
     files = sorted(path.name.split(".")[:-1] for path in _FOLDER.glob("*.toml"))
-    names = sorted({stem for stem, *archs in files if not archs or archs == [arch]})
+    names = {stem for stem, *archs in files if not archs or archs == [arch]} - {FINETUNE}
     return (
-        f"there is no recipe {name!r} for {arch}: choose from {', '.join(names)}, or give a file "
-        "that ends in .toml"
+        f"there is no recipe {name!r} for {arch}: choose from {', '.join(sorted(names))}, or give a "
+        "file that ends in .toml"
     )

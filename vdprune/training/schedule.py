@@ -1,7 +1,6 @@
 """A number that changes from epoch to epoch."""
 
 import itertools
-import math
 from dataclasses import dataclass
 
 from vdprune.errors import ArgumentError
@@ -24,7 +23,8 @@ class Schedule:
     def __post_init__(self) -> None:
         numbers = [number for point in self.points for number in point]
         epochs = [epoch for epoch, _ in self.points]
-        if not numbers or not all(map(math.isfinite, numbers)):
+        # comparing, for Python's whole numbers can be larger than any float
+        if not numbers or not all(abs(number) < 1e300 for number in numbers):
             raise ArgumentError(f"the schedule {self} needs points of finite numbers")
         if epochs != sorted(epochs) or epochs[0] < 0:
             raise ArgumentError(

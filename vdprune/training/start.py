@@ -9,8 +9,11 @@ from vdprune.archs import build_arch
 from vdprune.checkpoint import Checkpoint
 from vdprune.datasets import Dataset
 from vdprune.errors import ArgumentError
+from vdprune.links.cutting import cut
 from vdprune.training.recipe import Recipe
 from vdprune.training.recipe_tables import to_table
+
+_NO_NOISE = -40.0  # log_sigma2 whose log alpha is clipped, whatever the weight
 
 
 def start_checkpoint(
@@ -23,7 +26,7 @@ def start_checkpoint(
         arch: The network's name in the registry.
         dataset: What it is to be trained on.
         init: A network of the same arch whose weights it starts with; None for random ones. What is
-            masked in that one starts at zero, and stays there.
+            masked in that one starts at zero, and stays there, but for a first phase that is dense.
         **options: What else the arch takes, as ``width``.
 
     Returns:
@@ -45,10 +48,14 @@ def start_checkpoint(
     model.to_variational_dropout(
         loga_threshold=recipe.threshold, initial_log_sigma2=recipe.initial_log_sigma2
     )
+    if recipe.phases[0].kind != "variational":
+        for _, link in model.named_variational_links():
+            link.log_sigma2.array[...] = _NO_NOISE
     earlier: list[dict[str, Any]] = []
     if init is not None:
         _check_same_network(init, arch, kwargs)
         _copy_weights(init, model)
+        _keep_at_zero(init, model)
         earlier = [*init.earlier_recipes, init.recipe]
     return Checkpoint(
         model,
@@ -112,6 +119,15 @@ def _copy_weights(init: Checkpoint, model: Any) -> None:
         if name != "/scaling":  # which is of the data
             for persistent in link._persistent:
                 _copy_persistent(link, source, persistent)
+
+
+def _keep_at_zero(init: Checkpoint, model: Any) -> None:
+    """Cut what is masked in a network in another one, too."""
+    theirs = dict(init.model.named_variational_links())
+    for name, link in model.named_variational_links():
+        dead = ~theirs[name].kept()
+        if dead.any():
+            cut(link, dead)
 
 
 def _copy_persistent(link: Any, source: Any, name: str) -> None:

@@ -9,24 +9,13 @@ from vdprune.checkpoint import Checkpoint, load_checkpoint
 from vdprune.datasets import Dataset
 from vdprune.errors import ArgumentError
 from vdprune.training.callbacks import Callbacks
+from vdprune.training.files import teacher_path
 from vdprune.training.lessons import Lessons
 from vdprune.training.recipe import Recipe, Teacher
 from vdprune.training.recipe_files import load_recipe
 from vdprune.training.recipe_tables import to_table
 from vdprune.training.start import start_checkpoint
 from vdprune.training.trainer import TrainingRun
-
-
-def teacher_path(out: Path) -> Path:
-    """Name the file of the teacher that is trained for a run.
-
-    Args:
-        out: The run's checkpoint.
-
-    Returns:
-        ``checkpoint.teacher.h5`` beside ``checkpoint.h5``.
-    """
-    return out.with_name(f"{out.stem}.teacher{out.suffix}")
 
 
 def start_teacher(

@@ -21,7 +21,7 @@ from vdprune.devices import gpu_errors
 from vdprune.errors import ArgumentError, NonFiniteLossError
 from vdprune.evaluation import evaluate
 from vdprune.finiteness import check_finite, check_parameters
-from vdprune.storage import check_writable
+from vdprune.storage import check_replaceable, check_writable
 from vdprune.training.callbacks import Callbacks
 from vdprune.training.extensions import (
     Checkpoints,
@@ -32,6 +32,7 @@ from vdprune.training.extensions import (
     RandomOnGpu,
     Schedules,
 )
+from vdprune.training.files import best_path
 from vdprune.training.lessons import Lessons
 from vdprune.training.phase import Phase
 from vdprune.training.phases import configure_links, enter_phase, make_optimizer
@@ -75,6 +76,8 @@ class TrainingRun:
         self._callbacks = callbacks
         train = dataset.train
         check_data(checkpoint, dataset, self.recipe.batch_size)
+        if dataset.validation is not None:
+            check_replaceable(best_path(out))
         self._fingerprint = train.fingerprint()
         self._lessons = lessons or Lessons(train, self.recipe, out)
         model = checkpoint.model
@@ -133,6 +136,11 @@ class TrainingRun:
                 )
             run.was_on = str(group.attrs["device"])
             run._take_up(group)
+            if group.attrs["teacher_sha256"] != run._lessons.teacher_sha256 and not run.is_finished:
+                raise ArgumentError(
+                    f"the teacher is not the one that the run in {path} began with: put that one back, "
+                    "or begin another run"
+                )
             runs.append(run)
 
         load_checkpoint(path, load_training)
@@ -140,6 +148,8 @@ class TrainingRun:
 
     def _take_up(self, group: h5py.Group) -> None:
         self._phase_number = int(group.attrs["phase"])
+        if not 0 <= self._phase_number < len(self.recipe.phases):
+            raise ValueError(f"it is in phase {self._phase_number} of {len(self.recipe.phases)}")
         self._is_in_phase = True
         phase = self.recipe.phases[self._phase_number]
         self._optimizer = make_optimizer(phase, self.checkpoint.model)
@@ -187,7 +197,7 @@ class TrainingRun:
         if not self._is_in_phase:
             if before is not None and before.optimizer != phase.optimizer:
                 self._optimizer = make_optimizer(phase, model)
-            enter_phase(model, phase, before, self.recipe.initial_log_sigma2)
+            enter_phase(model, phase, self.recipe.initial_log_sigma2)
             self._is_in_phase = True
         configure_links(model, phase)
         updater = StandardUpdater(
@@ -207,9 +217,13 @@ class TrainingRun:
         trainer.run(show_loop_exception_msg=False)
 
     def _extensions(self, phase: Phase, start: int) -> Iterator[Extension]:
-        def first_step(epoch: float) -> int:
+        def count_steps(epoch: float) -> int:
             steps = (start + epoch) * len(self.dataset.train.x) / self.recipe.batch_size
             return math.ceil(steps - 1e-6)
+
+        def first_step(epoch: float) -> int:
+            # the last checkpoint of a phase has all its cuts
+            return min(count_steps(epoch), count_steps(phase.epochs) - 1)
 
         model, recipe = self.checkpoint.model, self.recipe
         yield OnEachStep(self._count_step)
@@ -269,6 +283,7 @@ class TrainingRun:
         def save_training(group: h5py.Group) -> None:
             group.attrs["examples"] = len(self.dataset.train.x)
             group.attrs["data_sha256"] = self._fingerprint
+            group.attrs["teacher_sha256"] = self._lessons.teacher_sha256
             group.attrs["device"] = self.device.name
             group.attrs["phase"] = self._phase_number
             save_state(
@@ -281,15 +296,3 @@ class TrainingRun:
             )
 
         save_checkpoint(self.out, self.checkpoint, save_training)
-
-
-def best_path(out: Path) -> Path:
-    """Name the file that the best epoch is kept in, where there is a validation split.
-
-    Args:
-        out: The checkpoint file.
-
-    Returns:
-        ``checkpoint.best.h5`` beside ``checkpoint.h5``.
-    """
-    return out.with_name(f"{out.stem}.best{out.suffix}")
