@@ -22,10 +22,10 @@ from vdprune.archs import ARCHS
 from vdprune.datasets import load_dataset
 from vdprune.devices import get_device
 from vdprune.kernels.loading import load_kernels
+from vdprune.recipes.files import load_recipe
 from vdprune.threads import limited_threads
 from vdprune.training.callbacks import Callbacks
 from vdprune.training.extensions import OnEachStep, TrainingInterruptedError
-from vdprune.training.recipe_files import load_recipe
 from vdprune.training.start import start_checkpoint
 from vdprune.training.trainer import TrainingRun
 

@@ -16,8 +16,8 @@ from chainer.links import Linear
 from vdprune.archs.lenet300 import LeNet300
 from vdprune.datasets import Dataset
 from vdprune.evaluation import evaluate
+from vdprune.recipes.recipe import Recipe
 from vdprune.sparsity import NetworkSparsity, measure_sparsity
-from vdprune.training.recipe import Recipe
 
 DROPOUT = 0.5  # share of hidden units
 

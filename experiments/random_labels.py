@@ -27,10 +27,10 @@ from vdprune.datasets import Dataset, load_dataset, make_dataset
 from vdprune.devices import get_device
 from vdprune.errors import ArgumentError
 from vdprune.plotting.figures import BLUE, GREY, ORANGE, make_figure, set_whole_numbers
+from vdprune.recipes.files import load_recipe
+from vdprune.recipes.recipe import Recipe
 from vdprune.sparsity import NetworkSparsity
 from vdprune.training.callbacks import Callbacks
-from vdprune.training.recipe import Recipe
-from vdprune.training.recipe_files import load_recipe
 from vdprune.training.start import start_checkpoint
 from vdprune.training.trainer import TrainingRun
 

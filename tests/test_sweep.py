@@ -9,8 +9,8 @@ from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import ArgumentError
 from vdprune.evaluation import evaluate
 from vdprune.pruning import sorted_log_alpha
+from vdprune.recipes.files import load_recipe
 from vdprune.sweep import Sweep, SweepPoint, choose_point
-from vdprune.training.recipe_files import load_recipe
 from vdprune.training.start import start_checkpoint
 
 

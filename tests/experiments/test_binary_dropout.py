@@ -9,9 +9,9 @@ import pytest
 from experiments import binary_dropout
 from vdprune.archs.lenet300 import LeNet300
 from vdprune.datasets import Dataset, load_dataset
-from vdprune.training.recipe import Recipe
-from vdprune.training.recipe_files import load_recipe
-from vdprune.training.schedule import Schedule
+from vdprune.recipes.files import load_recipe
+from vdprune.recipes.recipe import Recipe
+from vdprune.recipes.schedule import Schedule
 
 
 class InputsOfLinks(chainer.LinkHook):

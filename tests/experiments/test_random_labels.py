@@ -15,8 +15,8 @@ from tests.conftest import make_tiny_arrays
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError
 from vdprune.evaluation import evaluate
-from vdprune.training.recipe import Recipe
-from vdprune.training.recipe_files import load_recipe
+from vdprune.recipes.files import load_recipe
+from vdprune.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent.parent
 WRITTEN: dict[str, Any] = json.loads(

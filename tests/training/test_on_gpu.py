@@ -27,12 +27,12 @@ from vdprune.augmentation import Augmentation
 from vdprune.checkpoint import load_checkpoint
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import DeviceError, NonFiniteLossError
+from vdprune.recipes.phase import Cut, Phase
+from vdprune.recipes.recipe import Teacher
+from vdprune.recipes.schedule import Schedule
 from vdprune.training.callbacks import Callbacks
 from vdprune.training.extensions import RandomOnGpu, TrainingInterruptedError
 from vdprune.training.lessons import Lessons
-from vdprune.training.phase import Cut, Phase
-from vdprune.training.recipe import Teacher
-from vdprune.training.schedule import Schedule
 from vdprune.training.start import start_checkpoint
 from vdprune.training.trainer import TrainingRun
 

@@ -16,13 +16,13 @@ from vdprune.archs import build_arch
 from vdprune.augmentation import Augmentation
 from vdprune.checkpoint import load_checkpoint
 from vdprune.datasets import Dataset, make_dataset
+from vdprune.recipes.phase import Cut, Phase
+from vdprune.recipes.recipe import Recipe, Teacher
+from vdprune.recipes.schedule import Schedule
 from vdprune.training.batches import ArrayBatches
 from vdprune.training.callbacks import Callbacks
 from vdprune.training.extensions import TrainingInterruptedError
 from vdprune.training.lessons import Lessons
-from vdprune.training.phase import Cut, Phase
-from vdprune.training.recipe import Recipe, Teacher
-from vdprune.training.schedule import Schedule
 from vdprune.training.trainer import TrainingRun
 
 CPU = chainer.get_device("@numpy")
@@ -290,6 +290,6 @@ def test_a_teacher_is_listened_to(data: Dataset, tmp_path: Path, copies: int) ->
 
 
 def _table(recipe: Recipe) -> dict[str, object]:
-    from vdprune.training.recipe_tables import to_table
+    from vdprune.recipes.tables import to_table
 
     return to_table(recipe)

@@ -8,7 +8,7 @@ from tests.conftest import make_tiny_arrays
 from vdprune.checkpoint import Checkpoint
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import ArgumentError
-from vdprune.training.recipe_files import load_recipe
+from vdprune.recipes.files import load_recipe
 from vdprune.training.start import start_checkpoint
 
 PAPER = load_recipe("paper", "lenet300")

@@ -9,11 +9,11 @@ from tests.conftest import make_tiny_arrays
 from vdprune.checkpoint import load_checkpoint
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import ArgumentError, FileFormatError, FileWriteError, NonFiniteLossError
+from vdprune.recipes.phase import Phase
+from vdprune.recipes.recipe import Recipe
+from vdprune.recipes.schedule import Schedule
 from vdprune.training.callbacks import Callbacks
 from vdprune.training.extensions import TrainingInterruptedError
-from vdprune.training.phase import Phase
-from vdprune.training.recipe import Recipe
-from vdprune.training.schedule import Schedule
 from vdprune.training.start import start_checkpoint
 from vdprune.training.trainer import TrainingRun
 

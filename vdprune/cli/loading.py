@@ -10,8 +10,8 @@ from vdprune.errors import ArgumentError, DatasetError, FileFormatError
 from vdprune.export.weights import FORMAT as WEIGHTS_FORMAT
 from vdprune.export.weights import FORMAT_VERSION as WEIGHTS_VERSION
 from vdprune.hdf5 import open_h5
+from vdprune.recipes.tables import from_table
 from vdprune.sparsity import NetworkSparsity
-from vdprune.training.recipe_tables import from_table
 
 
 @dataclass(frozen=True)

@@ -48,10 +48,10 @@ def report_command(
     from vdprune.errors import ArgumentError
     from vdprune.evaluation import evaluate
     from vdprune.plotting import load_matplotlib
+    from vdprune.recipes.files import format_recipe
+    from vdprune.recipes.tables import from_table
     from vdprune.report import make_report
     from vdprune.storage import check_marked, check_writable, write_atomically
-    from vdprune.training.recipe_files import format_recipe
-    from vdprune.training.recipe_tables import from_table
 
     if out.suffix not in (".html", ".htm"):
         raise ArgumentError(f"{out} ends in {out.suffix or 'nothing'}: a report ends in .html")

@@ -14,12 +14,12 @@ from vdprune.cli.progress import Progress
 from vdprune.cli.running import run_to_the_end
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError
+from vdprune.recipes.files import change_recipe, load_recipe
+from vdprune.recipes.recipe import Recipe, Teacher
+from vdprune.recipes.tables import from_table
 from vdprune.storage import check_replaceable, check_writable
 from vdprune.training.files import best_path, copies_path, teacher_path
 from vdprune.training.lessons import Lessons, list_augmentations
-from vdprune.training.recipe import Recipe, Teacher
-from vdprune.training.recipe_files import change_recipe, load_recipe
-from vdprune.training.recipe_tables import from_table
 from vdprune.training.start import start_checkpoint
 from vdprune.training.teaching import load_teacher, start_teacher
 from vdprune.training.trainer import TrainingRun

@@ -127,7 +127,7 @@ def train_command(
         raise click.UsageError("--show-recipe is for a run that begins: leave --resume out")
     order = Order(out=out, data_root=data_root, overwrite=overwrite, **given)
     if show_recipe:
-        from vdprune.training.recipe_files import format_recipe
+        from vdprune.recipes.files import format_recipe
 
         click.echo(format_recipe(order.make_recipe()), nl=False)
         return

@@ -10,7 +10,7 @@ from chainer import as_array, get_device
 from vdprune.chain import VariationalDropoutChain
 from vdprune.kernels.constants import LOG_ALPHA_MAX
 from vdprune.links.cutting import cut
-from vdprune.training.phase import Cut, CutBy
+from vdprune.recipes.phase import Cut, CutBy
 
 
 def cut_weights(

@@ -14,8 +14,8 @@ from vdprune.checkpoint import History
 from vdprune.devices import is_gpu_error
 from vdprune.errors import VdpruneError
 from vdprune.functions.variational_layer import Alive
+from vdprune.recipes.phase import Cut, Phase
 from vdprune.training.cuts import cut_weights
-from vdprune.training.phase import Cut, Phase
 from vdprune.training.phases import learning_rate_of, set_learning_rate
 from vdprune.training.sums import Sums
 

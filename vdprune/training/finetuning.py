@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy
 
 from vdprune.checkpoint import Checkpoint
-from vdprune.training.recipe_files import FINETUNE, load_recipe
-from vdprune.training.recipe_tables import from_table, to_table
+from vdprune.recipes.files import FINETUNE, load_recipe
+from vdprune.recipes.tables import from_table, to_table
 
 
 def finetuned_checkpoint(pruned: Checkpoint, epochs: int) -> Checkpoint:

@@ -10,11 +10,11 @@ from vdprune.augmentation import Augmentation
 from vdprune.chain import VariationalDropoutChain
 from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
+from vdprune.recipes.phase import Phase
+from vdprune.recipes.recipe import Recipe
 from vdprune.training.augmented import AugmentedBatches, WarpedBatches
 from vdprune.training.batches import ArrayBatches
 from vdprune.training.files import copies_path
-from vdprune.training.phase import Phase
-from vdprune.training.recipe import Recipe
 from vdprune.training.teacher_logits import compute_logits, teacher_sha256
 from vdprune.training.warped_copies import WarpedCopies, load_or_make_copies
 

@@ -7,8 +7,8 @@ from chainer import Optimizer, as_array
 
 from vdprune.chain import VariationalDropoutChain
 from vdprune.kernels.constants import LOG_ALPHA_MIN
+from vdprune.recipes.phase import Phase
 from vdprune.training.adam import Adam
-from vdprune.training.phase import Phase
 
 
 def make_optimizer(phase: Phase, model: VariationalDropoutChain) -> Optimizer:

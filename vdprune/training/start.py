@@ -10,8 +10,8 @@ from vdprune.checkpoint import Checkpoint
 from vdprune.datasets import Dataset
 from vdprune.errors import ArgumentError
 from vdprune.links.cutting import cut
-from vdprune.training.recipe import Recipe
-from vdprune.training.recipe_tables import to_table
+from vdprune.recipes.recipe import Recipe
+from vdprune.recipes.tables import to_table
 
 _NO_NOISE = -40.0  # log_sigma2 whose log alpha is clipped, whatever the weight
 

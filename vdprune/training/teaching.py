@@ -8,12 +8,12 @@ from vdprune.chain import VariationalDropoutChain
 from vdprune.checkpoint import Checkpoint, load_checkpoint
 from vdprune.datasets import Dataset
 from vdprune.errors import ArgumentError
+from vdprune.recipes.files import load_recipe
+from vdprune.recipes.recipe import Recipe, Teacher
+from vdprune.recipes.tables import to_table
 from vdprune.training.callbacks import Callbacks
 from vdprune.training.files import teacher_path
 from vdprune.training.lessons import Lessons
-from vdprune.training.recipe import Recipe, Teacher
-from vdprune.training.recipe_files import load_recipe
-from vdprune.training.recipe_tables import to_table
 from vdprune.training.start import start_checkpoint
 from vdprune.training.trainer import TrainingRun
 

@@ -21,6 +21,8 @@ from vdprune.devices import gpu_errors
 from vdprune.errors import ArgumentError, NonFiniteLossError
 from vdprune.evaluation import evaluate
 from vdprune.finiteness import check_finite, check_parameters
+from vdprune.recipes.phase import Phase
+from vdprune.recipes.tables import from_table
 from vdprune.storage import check_replaceable, check_writable
 from vdprune.training.callbacks import Callbacks
 from vdprune.training.extensions import (
@@ -34,9 +36,7 @@ from vdprune.training.extensions import (
 )
 from vdprune.training.files import best_path
 from vdprune.training.lessons import Lessons
-from vdprune.training.phase import Phase
 from vdprune.training.phases import configure_links, enter_phase, make_optimizer
-from vdprune.training.recipe_tables import from_table
 from vdprune.training.start import check_data
 from vdprune.training.state import load_state, save_state
 

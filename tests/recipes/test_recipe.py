@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdprune.errors import ArgumentError
-from vdprune.training.phase import Cut, Phase
-from vdprune.training.recipe import Recipe, Teacher
-from vdprune.training.recipe_files import load_recipe
-from vdprune.training.schedule import Schedule
+from vdprune.recipes.files import load_recipe
+from vdprune.recipes.phase import Cut, Phase
+from vdprune.recipes.recipe import Recipe, Teacher
+from vdprune.recipes.schedule import Schedule
 
 PAPER = load_recipe("paper", "lenet300")
 

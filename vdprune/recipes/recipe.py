@@ -6,7 +6,7 @@ from typing import Any
 
 from vdprune.errors import ArgumentError
 from vdprune.kernels.constants import LOG_ALPHA_MAX, LOG_ALPHA_MIN
-from vdprune.training.phase import Phase
+from vdprune.recipes.phase import Phase
 
 
 @dataclass(frozen=True)

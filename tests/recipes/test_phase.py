@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from vdprune.errors import ArgumentError
-from vdprune.training.phase import Cut, Phase
-from vdprune.training.schedule import Schedule
+from vdprune.recipes.phase import Cut, Phase
+from vdprune.recipes.schedule import Schedule
 
 RAMP = Schedule(((5.0, 0.0), (20.0, 1.0)))
 

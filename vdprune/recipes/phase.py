@@ -6,7 +6,7 @@ from typing import Literal
 
 from vdprune.augmentation import Augmentation
 from vdprune.errors import ArgumentError
-from vdprune.training.schedule import Schedule
+from vdprune.recipes.schedule import Schedule
 
 Kind = Literal["dense", "variational", "fine-tune"]
 OptimizerName = Literal["adam", "momentum"]

@@ -7,8 +7,8 @@ import cattrs
 from cattrs import Converter
 
 from vdprune.errors import ArgumentError
-from vdprune.training.recipe import Recipe
-from vdprune.training.schedule import Schedule
+from vdprune.recipes.recipe import Recipe
+from vdprune.recipes.schedule import Schedule
 
 
 @functools.cache

@@ -7,11 +7,11 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from vdprune.errors import ArgumentError
-from vdprune.training.recipe import Recipe
-from vdprune.training.recipe_tables import change_table, from_table, to_table
+from vdprune.recipes.recipe import Recipe
+from vdprune.recipes.tables import change_table, from_table, to_table
 
 FINETUNE = "finetune"  # for networks that are pruned
-_FOLDER = Path(__file__).parent / "recipes"
+_FOLDER = Path(__file__).parent
 
 
 def load_recipe(name: str, arch: str) -> Recipe:

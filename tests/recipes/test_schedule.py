@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdprune.errors import ArgumentError
-from vdprune.training.schedule import Schedule
+from vdprune.recipes.schedule import Schedule
 
 POINTS = st.lists(st.tuples(st.floats(0, 1000), st.floats(-10, 10)), min_size=1, max_size=6).map(
     lambda points: tuple(sorted(points))

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from vdprune.errors import ArgumentError
-from vdprune.training.recipe import Recipe
-from vdprune.training.recipe_files import change_recipe, format_recipe, load_recipe
-from vdprune.training.recipe_tables import from_table, to_table
-from vdprune.training.schedule import Schedule
+from vdprune.recipes.files import change_recipe, format_recipe, load_recipe
+from vdprune.recipes.recipe import Recipe
+from vdprune.recipes.schedule import Schedule
+from vdprune.recipes.tables import from_table, to_table
 
 PAPER = load_recipe("paper", "lenet300")
 SHIPPED = {

@@ -1,0 +1,1 @@
+"""How networks are trained, as data; the TOML files here are those that come with the package."""
