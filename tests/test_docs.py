@@ -61,6 +61,8 @@ def test_results_in_the_readme_are_those_that_the_commands_wrote() -> None:
         f"{exported['bytes']:,} bytes",
     ]
     numbers += [f"{layer['nonzero']:,}" for layer in trained["layers"]]
+    strong = json.loads((RESULTS / "lenet300-strong.json").read_text())["runs"]
+    numbers += [f"{run['error']:.2f} % at {run['compression']:.1f}x" for run in strong]
     assert [number for number in numbers if number not in README] == []
 
 

@@ -189,7 +189,7 @@ def _enlarge(source: Path, target: Path, pixels: int) -> Path:
     [
         pytest.param(
             "train --dataset {data} --epochs 1 --batch-size 100 --out new.h5",
-            EVAL_KEYS | {"epochs", "seconds"},
+            EVAL_KEYS | {"epochs", "seconds", "preparation_seconds"},
             "checkpoint",
             id="train",
         ),

@@ -120,12 +120,10 @@ def test_phases_are_the_cpus(gpu: Any, data: Dataset, tmp_path: Path) -> None:  
             replace(PHASE, prior="ard", noise=Schedule(((0, 0.5),)), cuts=(Cut(2, compression=8),)),
             Phase("finetune", 1, kind="fine-tune", cuts=(Cut(0.5, compression=9),)),
         ),
-        copies=1,
         teacher=Teacher(file="any.h5"),
     )
-    recipe = replace(
-        recipe, phases=tuple(replace(p, augmentation=Augmentation(shift=1)) for p in recipe.phases)
-    )
+    phases = tuple(replace(p, augmentation=Augmentation(shift=1)) for p in recipe.phases)
+    recipe = replace(recipe, phases=phases, copies=1)
     teacher = start_checkpoint(replace(RECIPE, seed=5), "lenet300", data).model
     for name, device in (("gpu", gpu), ("cpu", CPU)):
         teacher.to_device(device)

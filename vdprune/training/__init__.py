@@ -1,1 +1,1 @@
-"""Training runs: recipe, schedules, the trainer and its extensions."""
+"""Training runs: phases, the trainer and its extensions, what a network is shown."""
