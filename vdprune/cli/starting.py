@@ -192,7 +192,7 @@ def _check_same_run(order: Order, checkpoint: Checkpoint, recipe: Recipe) -> Non
         stored["recipe"] = recipe.name
     if order.teacher is not None:
         given["teacher"] = str(order.teacher)
-        stored["teacher"] = recipe.teacher.file if recipe.teacher else "none"
+        stored["teacher"] = (recipe.teacher.file or "of its own") if recipe.teacher else "none"
     for name, value in given.items():
         if value is not None and value != stored[name]:
             raise ArgumentError(
