@@ -19,8 +19,11 @@ Error is that of the last epoch on MNIST's 10,000 test images; the standard erro
 Minutes are those of the whole command: evaluation after each epoch, a teacher's training and changed
 images included. They were measured on two cores beside other work. Rows of several seeds have the
 mean, with the least and greatest in brackets. Each number of ours is in a file in
-[docs/results](docs/results), with the commit and the machine, written by
-`python -m experiments.results ARCH RECIPE`; `python docs/make_results.py` makes this page of them.
+[docs/results](docs/results); `python docs/make_results.py` makes this page of them, and
+`python -m experiments.results ARCH RECIPE` writes such files. So were the runs of `strong`, a file for
+each seed, which were then put into one. Those of `paper`, and the trial, are older: they are what
+`vdprune train --json` printed, with seed, command and commit added by hand and the machine not noted. A
++ behind a commit says that files differed from it.
 """
 
 CHOICES = """\
@@ -30,8 +33,8 @@ CHOICES = """\
 - `strong`: the shares of teacher and changed images, the KL weight, the prior and the rounds of cuts
   come from trials with another program, of which some were judged by test images, others by 10,000
   held-out training images. Here the recipe was run once with 10,000 images held out before the runs
-  above (the first trial below), and nothing but two cuts without effect was changed after that.
-- `magnitude`: as many epochs as `paper`, about its compression; nothing was chosen.
+  above (the trial below). After it two cuts were taken out, at compressions that the network had
+  passed by then; nothing else was changed.
 - Of no run an epoch, a threshold or a seed was chosen: the figures are of the last epoch of every
   seed that was run.
 """

@@ -162,9 +162,9 @@ def test_gradual_cuts_take_the_smallest_weights(data: Dataset, tmp_path: Path) -
     assert nonzero(tmp_path / "c.h5") == int(WEIGHTS / 20)
 
 
-def test_the_smallest_weights_of_all_layers_go_first(data: Dataset, tmp_path: Path) -> None:
-    gradual = Phase("cut", 1, kind="fine-tune", cuts=(Cut(0.0, by="magnitude", compression=4.0),))
-    run = start(recipe_of(DENSE, gradual), data, tmp_path / "c.h5")
+def assert_the_smaller_went_first(recipe: Recipe, data: Dataset, path: Path) -> None:
+    """Run a recipe whose second phase begins with a cut that leaves a quarter of the weights."""
+    run = start(recipe, data, path)
     model, before = run.checkpoint.model, []
 
     def note(iteration: int) -> None:
@@ -176,8 +176,13 @@ def test_the_smallest_weights_of_all_layers_go_first(data: Dataset, tmp_path: Pa
             for link, W in zip(_links(model), before, strict=True):
                 numpy.testing.assert_array_equal(link.kept(), abs(W) >= limit)
 
-    TrainingRun(run.checkpoint, data, tmp_path / "c.h5", CPU, Callbacks(on_step=note)).run()
+    TrainingRun(run.checkpoint, data, path, CPU, Callbacks(on_step=note)).run()
     assert before
+
+
+def test_the_smallest_weights_of_all_layers_go_first(data: Dataset, tmp_path: Path) -> None:
+    gradual = Phase("cut", 1, kind="fine-tune", cuts=(Cut(0.0, by="magnitude", compression=4.0),))
+    assert_the_smaller_went_first(recipe_of(DENSE, gradual), data, tmp_path / "c.h5")
 
 
 def test_a_phase_ends_with_all_its_cuts(data: Dataset, tmp_path: Path) -> None:
@@ -193,20 +198,8 @@ def test_where_log_alpha_is_the_same_the_smaller_weights_go(
     data: Dataset, tmp_path: Path, kind: str
 ) -> None:
     second = Phase("cut", 1, kind=kind, cuts=(Cut(0.0, compression=4.0),))
-    run = start(recipe_of(DENSE, second, initial_log_sigma2=-30.0), data, tmp_path / "c.h5")
-    model, before = run.checkpoint.model, []
-
-    def note(iteration: int) -> None:
-        if iteration == 2 * STEPS:
-            before.extend(link.W.array.copy() for link in _links(model))
-        if iteration == 2 * STEPS + 1:
-            every = numpy.sort(numpy.concatenate([abs(W).ravel() for W in before]))
-            limit = every[-(WEIGHTS // 4)]
-            for link, W in zip(_links(model), before, strict=True):
-                numpy.testing.assert_array_equal(link.kept(), abs(W) >= limit)
-
-    TrainingRun(run.checkpoint, data, tmp_path / "c.h5", CPU, Callbacks(on_step=note)).run()
-    assert before
+    recipe = recipe_of(DENSE, second, initial_log_sigma2=-30.0)
+    assert_the_smaller_went_first(recipe, data, tmp_path / "c.h5")
 
 
 def test_noise_comes_back_after_fine_tuning(data: Dataset, tmp_path: Path) -> None:

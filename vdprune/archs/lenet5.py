@@ -6,8 +6,8 @@ import chainer.functions as F
 import chainer.links as L
 from chainer import initializers
 
+from vdprune.archs.pooled_size import pooled_size
 from vdprune.chain import VariationalDropoutChain
-from vdprune.errors import ArgumentError
 from vdprune.links import InputScaling
 
 
@@ -35,18 +35,11 @@ class LeNet5(VariationalDropoutChain):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if len(input_shape) != 3 or min(input_shape[1:]) < 16:
-            raise ArgumentError(
-                f"lenet5 takes images of shape (channels, height, width), at least 16 pixels each "
-                f"way; the examples have shape {tuple(input_shape)}"
-            )
-        channels, *size = input_shape
-        # a valid 5x5 convolution, then pooling that keeps a last odd pixel, twice
-        height, width = ((((n - 4 + 1) // 2) - 4 + 1) // 2 for n in size)
+        height, width = pooled_size("lenet5", input_shape)
         initialW = initializers.Normal(theta_std)
         with self.init_scope():
             self.scaling = InputScaling(input_shape)
-            self.conv1 = L.Convolution2D(channels, 20, 5, initialW=initialW)
+            self.conv1 = L.Convolution2D(input_shape[0], 20, 5, initialW=initialW)
             self.conv2 = L.Convolution2D(20, 50, 5, initialW=initialW)
             self.l3 = L.Linear(50 * height * width, 500, initialW=initialW)
             self.l4 = L.Linear(500, classes, initialW=initialW)
