@@ -1,4 +1,4 @@
-"""Both ways to turn a convolution into products do the same."""
+"""All ways to turn a convolution into products do the same."""
 
 from typing import Any
 
@@ -6,11 +6,12 @@ import numpy
 import pytest
 
 from vdprune.functions.convolution_products import (
+    SparseProducts,
     UnfoldedProducts,
     WinogradProducts,
     choose_products,
-    has_outputs,
 )
+from vdprune.functions.geometry import has_outputs
 
 PLAIN = ((1, 1), (1, 1), (1, 1))
 
@@ -58,6 +59,45 @@ def test_both_ways_are_one(
     )
     for one, other in zip(*(go_through(way, x, W, g) for way in ways), strict=True):
         numpy.testing.assert_allclose(other, one, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("dilate", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("pad", [(0, 0), (3, 1)])
+def test_sparse_products_are_those_of_kept_weights(
+    share: float, dilate: tuple[int, int], pad: tuple[int, int]
+) -> None:
+    random = numpy.random.default_rng(0)
+    W, x = random.standard_normal((4, 3, 2, 3)), random.standard_normal((2, 3, 5, 8))
+    out_size = 5 + 2 * pad[0] - dilate[0], 8 + 2 * pad[1] - 2 * dilate[1]
+    g, kept = random.standard_normal((2, 4, *out_size)), random.random(W.shape) < share
+    geometry = (1, 1), pad, dilate
+    unfolded = UnfoldedProducts(W.shape, geometry, 1, out_size)
+    y, g_W, *others = go_through(unfolded, x, W * kept, g)
+    found = go_through(SparseProducts(kept, geometry, out_size), x, W, g)
+    for one, other in zip([y, g_W * kept, *others], found, strict=True):
+        numpy.testing.assert_allclose(other, one, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride", "groups", "kept", "expected"),
+    [
+        # 36 pixels with padding for 16 outputs: 36 * kept is to be at most 0.6 * 16 * weights
+        ((15, 16, 3, 3), (1, 1), 1, 576, SparseProducts),
+        ((15, 16, 3, 3), (1, 1), 1, 577, UnfoldedProducts),
+        ((16, 16, 3, 3), (1, 1), 1, 307, SparseProducts),
+        ((16, 16, 3, 3), (1, 1), 1, 308, WinogradProducts),
+        ((15, 16, 3, 3), (1, 2), 1, 0, UnfoldedProducts),
+        ((15, 16, 3, 3), (1, 1), 3, 0, UnfoldedProducts),
+    ],
+    ids=str,
+)
+def test_choice_for_few_weights(
+    shape: Any, stride: tuple[int, int], groups: int, kept: int, expected: type
+) -> None:
+    mask = (numpy.arange(numpy.prod(shape)) < kept).reshape(shape)
+    way = choose_products(shape, (stride, (1, 1), (1, 1)), groups, (4, 4), mask)
+    assert type(way) is expected
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ MODULE = sys.modules[VariationalDropoutConvolution2DFunction.__module__]
 
 
 @pytest.fixture(
-    params=["fused", "fused, image by image", "fused, Winograd", "composed"], autouse=True
+    params=["fused", "fused, image by image", "fused, Winograd", "fused, sparse", "composed"],
+    autouse=True,
 )
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """All ways through the function: fused, in one block or many, and composed."""
@@ -34,6 +35,8 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
         monkeypatch.setattr(convolution_products, "_BLOCK_BYTES", 1)
     if request.param == "fused, Winograd":
         monkeypatch.setattr(convolution_products, "_LEAST_CHANNELS", 1)
+    most = 9.0 if request.param == "fused, sparse" else -1.0
+    monkeypatch.setattr(convolution_products, "_MOST_SPARSE", (most, most))
     return request.param
 
 

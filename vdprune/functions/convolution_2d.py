@@ -9,15 +9,9 @@ import numpy
 from chainer import Variable, as_variable
 
 from vdprune.functions.choice import choose_fused
-from vdprune.functions.convolution_products import (
-    Geometry,
-    choose_products,
-    cut_into_tasks,
-    find_out_size,
-    has_outputs,
-    make_geometry,
-)
+from vdprune.functions.convolution_products import choose_products, cut_into_tasks
 from vdprune.functions.first_order import FirstOrderFunction
+from vdprune.functions.geometry import Geometry, find_out_size, has_outputs, make_geometry
 from vdprune.threads import get_team
 
 
@@ -36,7 +30,9 @@ class Convolution2DFunction(FirstOrderFunction):
         self.has_bias = len(inputs) == 3
         b = inputs[2][:, None] if self.has_bias else None
         self.retain_inputs((0, 1))
-        self.way = choose_products(W.shape, self.geometry, self.groups, self.out_size)
+        # gradients are wanted of weights that are 0, too
+        kept = None if chainer.config.enable_backprop else W != 0
+        self.way = choose_products(W.shape, self.geometry, self.groups, self.out_size, kept)
         self.tasks = cut_into_tasks(len(x), x.itemsize, self.way, products=1)
         self.shape = len(x), len(W), self.way.pixels
         y = numpy.empty(self.shape, x.dtype)

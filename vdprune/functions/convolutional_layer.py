@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vdprune.functions.convolution_products import Geometry
+from vdprune.functions.geometry import Geometry
 from vdprune.functions.variational_layer import VariationalLayer
 
 

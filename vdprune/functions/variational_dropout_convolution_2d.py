@@ -10,19 +10,13 @@ from chainer import Variable, as_variable
 
 from vdprune import kernels
 from vdprune.functions.choice import MOST_ON_GPU, Fused, choose_fused, has_cudnn
-from vdprune.functions.convolution_products import (
-    Geometry,
-    choose_products,
-    cut_into_tasks,
-    find_out_size,
-    has_outputs,
-    make_geometry,
-)
+from vdprune.functions.convolution_products import choose_products, cut_into_tasks
 from vdprune.functions.convolutional_layer import ConvolutionalLayer
 from vdprune.functions.cpu_variational_layer import CpuVariationalLayer
 from vdprune.functions.cuda_variational_dropout_convolution_2d import (
     CudaVariationalDropoutConvolution2D,
 )
+from vdprune.functions.geometry import Geometry, find_out_size, has_outputs, make_geometry
 from vdprune.functions.kl_divergence import kl_divergence
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
@@ -53,7 +47,8 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
             self.k1,
             *self.flat("mean", "variance", "alpha", "slope"),
         )
-        self.way = choose_products(self.W.shape, self.geometry, self.groups, self.out_size)
+        kept = self.alpha > 0 if self.mask_variance else None
+        self.way = choose_products(self.W.shape, self.geometry, self.groups, self.out_size, kept)
         self.factors = self.way.weights(self.mean), self.way.weights(self.variance)
         self.tasks = cut_into_tasks(len(x), x.itemsize, self.way, products=2)
         shape = len(x), filters, math.prod(self.out_size)

@@ -3,7 +3,17 @@
 import importlib
 from typing import Any
 
-_MODULES = ("convolution", "cpu", "cuda", "linear", "noise", "pooling", "unfolding", "winograd")
+_MODULES = (
+    "convolution",
+    "cpu",
+    "cuda",
+    "linear",
+    "noise",
+    "pooling",
+    "sparse_convolution",
+    "unfolding",
+    "winograd",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,16 @@ def load_kernels(on_compile: Callable[[], object]) -> None:
 
 
 def _call_each() -> None:
-    from vdprune.kernels import convolution, cpu, linear, noise, pooling, unfolding, winograd
+    from vdprune.kernels import (
+        convolution,
+        cpu,
+        linear,
+        noise,
+        pooling,
+        sparse_convolution,
+        unfolding,
+        winograd,
+    )
 
     a, b, c, d, e, f = numpy.ones((6, 1), numpy.float32)
     cpu.weight_moments(a, b, 3.0, False, 0.0, c, d, e, f)
@@ -63,3 +72,6 @@ def _call_each() -> None:
     )
     convolution.part_gradients(planes, planes, channels, steps, y, y.copy(), a)
     convolution.combine(a, b, c, d)
+    starts, shifts = numpy.array([0, 1]), numpy.zeros(1, numpy.intp)
+    sparse_convolution.sum_shifted(a, starts, channels, shifts, y, y.copy())
+    sparse_convolution.correlate(y, 0, starts, channels, shifts, y, b)
