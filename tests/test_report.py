@@ -53,7 +53,9 @@ class Page(HTMLParser):
 
 
 def test_what_the_page_says() -> None:
-    page = Page(make_report(facts(), "the 9 examples", 'name = "paper"', []))
+    page = Page(
+        make_report(facts(), "the 9 examples", {"time": "3.0 minutes"}, 'name = "paper"', [])
+    )
     for text in (
         "lenet300 on mnist",
         "error on the 9 examples",
@@ -61,6 +63,9 @@ def test_what_the_page_says() -> None:
         "0.0600",
         "20.0x",
         "50 of 1,000",
+        "Training",
+        "time",
+        "3.0 minutes",
         "2 x 500",
         "95.00 %",
         'name = "paper"',
@@ -71,7 +76,7 @@ def test_what_the_page_says() -> None:
 
 def test_pictures_are_inside() -> None:
     picture = Picture("Noise", 'of "all" & more', make_figure())
-    text = make_report(facts(), "", "", [picture])
+    text = make_report(facts(), "", {}, "", [picture])
     page = Page(text)
     (source,) = page.sources
     start = "data:image/png;base64,"
@@ -84,10 +89,13 @@ def test_pictures_are_inside() -> None:
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", 'a"b', "a&b"])
 def test_names_are_no_markup(name: str) -> None:
-    page = Page(make_report(facts(file=name, dataset=name), name, f"name = {name}", []))
-    assert any(name in text for text in page.texts)
+    page = Page(
+        make_report(facts(file=name, dataset=name), name, {name: name}, f"name = {name}", [])
+    )
+    assert sum(name in text for text in page.texts) == 7
 
 
 def test_nothing_left_and_no_number() -> None:
-    page = Page(make_report(facts(compression=None, nonzero=0, loss=None), "", "", []))
+    page = Page(make_report(facts(compression=None, nonzero=0, loss=None), "", {}, "", []))
     assert {"infinite", "not finite", "0 of 1,000"} <= set(page.texts)
+    assert not {"Training", "Recipe"} & set(page.texts)

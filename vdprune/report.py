@@ -25,7 +25,9 @@ table { border-collapse: collapse; }
 th, td { padding: 0.25rem 0.9rem 0.25rem 0; text-align: right; border-bottom: 1px solid #e8eaed; }
 th:first-child, td:first-child { text-align: left; }
 .wide, pre { overflow-x: auto; }
-pre { font-size: 0.85rem; line-height: 1.35; }
+pre { font-size: 0.85rem; line-height: 1.35; background: #f8f9fa; border-radius: 6px;
+      padding: 0.8rem 1rem; }
+table.words td { text-align: left; }
 tr.all td { font-weight: 600; }
 figure { margin: 0 0 1rem; }
 figcaption { color: #5f6368; }
@@ -50,13 +52,18 @@ class Picture:
 
 
 def make_report(
-    facts: dict[str, Any], images: str, recipe: str, pictures: Iterable[Picture]
+    facts: dict[str, Any],
+    images: str,
+    training: dict[str, str],
+    recipe: str,
+    pictures: Iterable[Picture],
 ) -> str:
     """Write a page about a network.
 
     Args:
         facts: What describes its file, as ``vdprune eval --json`` prints it.
         images: The examples that it was measured on, in words.
+        training: What there is to say of its training, each by what it is; empty if unknown.
         recipe: How it was trained, as TOML; empty if unknown.
         pictures: What is shown below the tables.
 
@@ -86,10 +93,12 @@ def make_report(
         _layer_table(facts),
         f"<p>Counted are {escape(COUNTING_RULE)}.</p>",
     ]
-    if recipe:
-        parts += ["<h2>Recipe</h2>", f"<pre>{escape(recipe)}</pre>"]
+    if training:
+        parts += ["<h2>Training</h2>", _word_table(training)]
     for picture in pictures:
         parts += [f"<h2>{escape(picture.title)}</h2>", _embed(picture)]
+    if recipe:
+        parts += ["<h2>Recipe</h2>", f"<pre>{escape(recipe)}</pre>"]
     parts.append(f"<footer>vdprune {escape(__version__)}</footer>")
     body = "\n".join(parts)
     return (
@@ -120,6 +129,11 @@ def _layer_table(facts: dict[str, Any]) -> str:
         f"{100 * facts['sparsity']:.2f} %",
     )
     return _table(("layer", "shape", "weights", "left", "sparsity"), rows, total)
+
+
+def _word_table(words: dict[str, str]) -> str:
+    rows = (_row(row, "td") for row in words.items())
+    return '<div class="wide"><table class="words">\n' + "\n".join(rows) + "\n</table></div>"
 
 
 def _table(

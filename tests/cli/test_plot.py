@@ -1,9 +1,14 @@
+import re
 import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 
 from tests.conftest import Run
+from vdprune.cli.loading import LoadedFile
+from vdprune.cli.pictures import _phases
+from vdprune.sparsity import NetworkSparsity
 
 MASKS = ["mask-l1", "mask-l2", "mask-l3"]
 OF_CHECKPOINT = ["curves", "error-against-compression", "log-alpha", *MASKS]
@@ -24,6 +29,51 @@ def test_pictures_of_each_file(
     for name in names:
         assert (tmp_path / folder / f"{name}.png").stat().st_size > 5000
     assert ("knows no history and no noise" in result.stderr) == (file == "weights.h5")
+
+
+def forget_noise_and_cuts(path: Path) -> None:
+    """Make a checkpoint what a recipe without noise leaves."""
+    with h5py.File(path, "r+") as file:
+        for layer in ("l1", "l2", "l3"):
+            file[f"model/{layer}/W"][...], file[f"model/{layer}/log_sigma2"][...] = 1, -40
+            file[f"history/sparsity_of/{layer}"][...] = 0
+        for column in ("kl", "kl_coef", "sparsity"):
+            file[f"history/{column}"][...] = 0
+
+
+def test_a_dense_network_has_curves_alone(run: Run, trained: Path, tmp_path: Path) -> None:
+    shutil.copy(trained / "checkpoint.h5", tmp_path / "dense.h5")
+    forget_noise_and_cuts(tmp_path / "dense.h5")
+    result = run("plot", "dense.h5")
+    assert (result.returncode, result.stdout) == (0, "dense-plots/curves.png\n")
+    assert result.stderr.splitlines() == [
+        "dense.h5 was trained without noise, so there is no picture of log alpha",
+        "all weights are left in l1, l2, l3, so there is no picture of that",
+    ]
+    assert run("report", "dense.h5").returncode == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == 1
+    assert re.findall("<h2>(.*)</h2>", page) == ["Layers", "Training", "Epoch by epoch", "Recipe"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "done", "starts"),
+    [
+        (30, 30, [0, 20]),  # a run that is done
+        (5, 5, [0, 20]),  # one that is not
+        (5, 0, [0, 20]),  # the same, pruned
+        (80, 0, [50, 70]),  # a fine-tuning that is done
+        (53, 3, [50, 70]),  # one that is not
+    ],
+)
+def test_where_phases_begin(
+    monkeypatch: pytest.MonkeyPatch, rows: int, done: int, starts: list[int]
+) -> None:
+    monkeypatch.setattr("vdprune.checkpoint.count_epochs", lambda path: done)
+    recipe = {"phases": [{"name": "a", "epochs": 20}, {"name": "b", "epochs": 10}]}
+    nothing = NetworkSparsity(())
+    loaded = LoadedFile("pruned", None, "lenet300", "mnist", 3.0, nothing, recipe, [{}] * rows)
+    assert _phases(Path("a.h5"), loaded) == list(zip("ab", starts, strict=True))
 
 
 def test_folder_and_format(run: Run, trained: Path, tmp_path: Path) -> None:

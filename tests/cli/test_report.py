@@ -1,9 +1,12 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.conftest import Run
+from vdprune.cli.report import _describe_training
 
 
 @pytest.mark.parametrize(
@@ -16,11 +19,55 @@ def test_report_of_each_file(
     assert (result.returncode, result.stderr) == (0, "report.html is written\n")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("<img ") == pictures
-    assert ("<h2>Recipe</h2>" in page) == (file != "weights.h5")
+    for text in ("<h2>Recipe</h2>", "<td>epochs</td><td>10</td>", "<td>recipe</td><td>paper</td>"):
+        assert (text in page) == (file != "weights.h5")
     facts = json.loads(run("eval", trained / file, "--json").stdout)
     assert f"<dd>{facts['error']:.2f} %</dd>" in page
     assert f"<dd>{facts['nonzero']:,} of {facts['weights']:,}</dd>" in page
     assert run("report", trained / file, "--quiet").stderr == ""  # a page of ours may be replaced
+
+
+TAUGHT = {
+    "name": "strong",
+    "teacher": {"arch": "lenet5-bn", "recipe": "teacher", "temperature": 3.0, "weight": 0.7},
+}
+BY_FILE = {"name": "mine", "teacher": {"file": "dense.h5", "temperature": 2.0, "weight": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("recipes", "preparation", "words"),
+    [
+        (
+            [TAUGHT],
+            150.0,
+            {
+                "time": "3.5 minutes, 2.5 of them for the teacher and the images",
+                "recipe": "strong",
+                "teacher": "lenet5-bn, trained by the recipe teacher; its share of the loss is 0.7, the "
+                "temperature 3",
+            },
+        ),
+        (
+            [{"name": "dense"}, BY_FILE, {"name": "finetune"}],
+            0.0,
+            {
+                "time": "1.0 minutes",
+                "earlier recipe": "dense, then mine",
+                "recipe": "finetune",
+                "teacher": "dense.h5; its share of the loss is 1, the temperature 2",
+            },
+        ),
+    ],
+)
+def test_how_it_was_trained(
+    recipes: list[dict[str, Any]], preparation: float, words: dict[str, str]
+) -> None:
+    *earlier, recipe = recipes
+    history = [{"seconds": 0.04}] * 1500
+    stored = SimpleNamespace(
+        history=history, preparation=preparation, recipe=recipe, earlier_recipes=earlier
+    )
+    assert _describe_training(stored) == {"epochs": "1,500", **words}
 
 
 def test_pages_of_others_stay(run: Run, trained: Path, tmp_path: Path) -> None:

@@ -11,12 +11,16 @@ POINTS = [
 
 
 def test_what_is_drawn() -> None:
-    (axes,) = plotting.draw_sweep(POINTS, 3.0, POINTS[1], "9 examples").axes
+    points = [*POINTS, SweepPoint(5.0, 1000, 500, 1.0, 0.1)]
+    figure = plotting.draw_sweep(points, 3.0, POINTS[1], "9 examples ($x_$)")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
     curve, own, chosen = axes.lines
-    assert list(curve.get_xdata()) == [100, 10]
-    assert list(curve.get_ydata()) == [5, 2]
+    assert list(curve.get_xdata()) == [100, 10, 2]
+    assert list(curve.get_ydata()) == [5, 2, 1]
     assert (list(own.get_xdata()), list(chosen.get_xdata())) == ([10], [100])
-    assert axes.get_title() == "on 9 examples"
+    assert axes.get_title() == "on 9 examples ($x_$)"
+    assert axes.get_xlabel() == "compression, weights / nonzero weights, log scale"
     assert axes.get_yscale() == "log"
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert texts == [
@@ -25,8 +29,7 @@ def test_what_is_drawn() -> None:
     ]
 
 
-@pytest.mark.parametrize(("error", "scale"), [(0.0, "linear"), (1.0, "log")])
-def test_no_error_at_all(error: float, scale: str) -> None:
-    points = [SweepPoint(3.0, 1000, 100, error, 0.1)]
-    (axes,) = plotting.draw_sweep(points, 3.0, None, "9 examples").axes
-    assert axes.get_yscale() == scale
+@pytest.mark.parametrize("points", [POINTS[:1], [SweepPoint(3.0, 1000, 100, 0.0, 0.1)]])
+def test_nothing_left_or_no_error_at_all(points: list[SweepPoint]) -> None:
+    (axes,) = plotting.draw_sweep(points, points[0].threshold, None, "9 examples").axes
+    assert axes.get_yscale() == "linear"

@@ -10,9 +10,10 @@ def test_log_alpha() -> None:
     heights = [patch.get_height() for patch in first.patches]
     assert sum(heights) == 6
     assert (heights[0], heights[-1]) == (1, 2)
-    assert first.get_title() == "l1: 3 of 6 kept"
-    assert second.get_title() == "l2: 4 of 4 kept"
+    assert first.get_title("left") == "l1: 3 of 6 weights left"
+    assert second.get_title("left") == "l2: 4 of 4 weights left"
     assert list(first.lines[0].get_xdata()) == [3, 3]
+    assert first.get_ylim()[0] < 1 < 2 < first.get_ylim()[1]
 
 
 def drawn(name: str, kept: numpy.ndarray, *args: object) -> tuple[numpy.ndarray, str, int]:
@@ -25,7 +26,7 @@ def test_mask_of_a_matrix() -> None:
     kept = numpy.random.rand(3, 5) < 0.5
     image, title, panels = drawn("l2", kept)
     numpy.testing.assert_array_equal(image, kept)
-    assert title == f"l2: {kept.sum()} of 15 kept"
+    assert title == f"l2: {kept.sum()} of 15 weights left"
     assert panels == 1  # no scale: a weight is there or not
 
 
@@ -50,6 +51,20 @@ def test_mask_of_filters() -> None:
     numpy.testing.assert_array_equal(image[3:5, 6:8], kept[1, 2])
     assert (image[2] == -1).all()
     assert (image[:2, :2] == 0).all()
+
+
+def test_filters_in_columns() -> None:
+    kept = numpy.random.rand(7, 2, 2, 2) < 0.5
+    image, _, _ = drawn("conv", kept)
+    assert image.shape == (4 * 3 - 1, 2 * 7 - 2)
+    numpy.testing.assert_array_equal(image[3:5, 3:5], kept[1, 1])
+    numpy.testing.assert_array_equal(image[0:2, 10:12], kept[4, 1])
+    assert (image[9:, 7:] == -1).all()  # there is no eighth filter
+
+
+def test_a_part_of_many_filters() -> None:
+    axes = plotting.draw_mask("conv", numpy.ones((70, 3, 1, 1), bool)).axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("channels", "filters, the first 64 of 70")
 
 
 def test_many_weights_are_drawn_as_shares() -> None:

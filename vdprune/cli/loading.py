@@ -13,6 +13,8 @@ from vdprune.hdf5 import open_h5
 from vdprune.recipes.tables import from_table
 from vdprune.sparsity import NetworkSparsity
 
+_HDF5, _ZIP = b"\x89HDF\r\n\x1a\n", b"PK"
+
 
 @dataclass(frozen=True)
 class LoadedFile:
@@ -27,6 +29,8 @@ class LoadedFile:
         sparsity: Its counts.
         recipe: How it was trained, by the names of the recipe's fields; empty if unknown.
         history: A row for each epoch of that; empty if unknown.
+        earlier_recipes: Those that its epochs before were trained by, likewise.
+        preparation: Seconds that went to a teacher and to warped images before them.
     """
 
     kind: str
@@ -37,6 +41,8 @@ class LoadedFile:
     sparsity: NetworkSparsity
     recipe: dict[str, Any] = field(default_factory=dict)
     history: checkpoint.History = field(default_factory=list)
+    earlier_recipes: list[dict[str, Any]] = field(default_factory=list)
+    preparation: float = 0.0
 
 
 def load_any(path: Path) -> LoadedFile:
@@ -72,6 +78,8 @@ def load_any(path: Path) -> LoadedFile:
         loaded.model.sparsity(),
         loaded.recipe,
         loaded.history,
+        loaded.earlier_recipes,
+        loaded.preparation,
     )
 
 
@@ -87,6 +95,10 @@ def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
     Raises:
         FileFormatError: It is missing, damaged or not a checkpoint.
     """
+    if path.is_file() and not _begins_with(path, _HDF5) and not _begins_with(path, _ZIP):
+        raise FileFormatError(
+            f"{path} is not an HDF5 file: a checkpoint is wanted, as `vdprune train` writes it"
+        )
     if _format_of(path) == WEIGHTS_FORMAT:
         export.load_weights(path)  # says so if it is none
         raise FileFormatError(
@@ -134,9 +146,13 @@ def _format_of(path: Path) -> str:
             f"there is no file {str(path)!r}: `vdprune train` writes checkpoint.h5, `vdprune prune` "
             "pruned.h5, `vdprune export` weights.h5; give another one by its name"
         )
-    with path.open("rb") as file:
-        if file.read(2) == b"PK":
-            return WEIGHTS_FORMAT
+    if _begins_with(path, _ZIP):
+        return WEIGHTS_FORMAT
     kinds = {checkpoint.FORMAT: checkpoint.FORMAT_VERSION, WEIGHTS_FORMAT: WEIGHTS_VERSION}
     with open_h5(path, kinds) as file:
         return str(file.attrs["format"])
+
+
+def _begins_with(path: Path, signature: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(signature)) == signature

@@ -1,35 +1,90 @@
 """All pictures of a file of ours."""
 
 from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from vdprune.cli.loading import LoadedFile
 
 
-def draw_all(loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
+def draw_all(file: Path, loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
     """Draw what there is to a file.
 
     Args:
-        loaded: What the file holds.
+        file: The file.
+        loaded: What it holds.
 
     Yields:
         A picture's name, as ``curves`` or ``mask-l1``, and matplotlib's figure.
     """
     from vdprune import plotting
 
-    if loaded.kind != "weights":
-        if loaded.history:
-            yield "curves", plotting.draw_curves(loaded.history)
-            yield (
-                "error-against-compression",
-                plotting.draw_error_against_compression(loaded.history),
-            )
+    if loaded.history:
+        yield "curves", plotting.draw_curves(loaded.history, _phases(file, loaded))
+        if any(row["sparsity"] for row in loaded.history):
+            figure = plotting.draw_error_against_compression(loaded.history)
+            yield "error-against-compression", figure
+    if _knows_noise(loaded):
         yield "log-alpha", plotting.draw_log_alpha(_log_alphas(loaded), loaded.threshold)
     links = {name.lstrip("/"): link for name, link in loaded.model.namedlinks()}
     for number, layer in enumerate(loaded.sparsity.layers):
+        if layer.nonzero == layer.weights:
+            continue
         input_shape = loaded.model.scaling.mean.shape if number == 0 else None
         figure = plotting.draw_mask(layer.name, _kept(links[layer.name], loaded), input_shape)
         yield f"mask-{layer.name.replace('/', '-')}", figure
+
+
+def tell_what_is_left_out(file: Path, loaded: LoadedFile) -> list[str]:
+    """Tell why there are not all pictures of a file.
+
+    Args:
+        file: The file.
+        loaded: What it holds.
+
+    Returns:
+        A line for each reason.
+    """
+    reasons = []
+    if loaded.kind == "weights":
+        reasons.append(
+            f"{file} is an exported weight file, which knows no history and no noise: the checkpoint "
+            "or the pruned file that it was made from gives more pictures"
+        )
+    elif not _knows_noise(loaded):
+        reasons.append(f"{file} was trained without noise, so there is no picture of log alpha")
+    whole = [layer.name for layer in loaded.sparsity.layers if layer.nonzero == layer.weights]
+    if whole:
+        reasons.append(
+            f"all weights are left in {', '.join(whole)}, so there is no picture of that"
+        )
+    return reasons
+
+
+def _phases(file: Path, loaded: LoadedFile) -> list[tuple[str, int]]:
+    """Name the recipe's phases, each with the epoch after which it begins."""
+    from vdprune.checkpoint import count_epochs
+
+    phases = loaded.recipe["phases"]
+    lengths = [phase["epochs"] for phase in phases]
+    # epochs of the recipe; before a fine-tuning there were others, of another recipe
+    done = count_epochs(file) or min(sum(lengths), len(loaded.history))
+    starts = accumulate(lengths, initial=len(loaded.history) - done)
+    return [(phase["name"], start) for phase, start in zip(phases, starts, strict=False)]
+
+
+def _knows_noise(loaded: LoadedFile) -> bool:
+    from vdprune.errors import ArgumentError
+    from vdprune.pruning import check_knows_noise
+
+    if loaded.kind == "weights":
+        return False
+    try:
+        check_knows_noise(loaded.model)
+    except ArgumentError:
+        return False
+    return True
 
 
 def _log_alphas(loaded: LoadedFile) -> list[tuple[str, Any]]:

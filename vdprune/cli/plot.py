@@ -28,26 +28,24 @@ from vdprune.cli.options import FILE, config_option
 def plot_command(file: Path, out: Path | None, suffix: str, quiet: bool) -> None:
     """Draw how a network was trained and what is left of it.
 
-    FILE is any of ours, checkpoint.h5 by default. Of a checkpoint: curves over the epochs, error against
-    compression, the noise of the weights of each layer; of all files: which weights of each layer are
-    left. Needs matplotlib.
+    FILE is any of ours, checkpoint.h5 by default. Of a checkpoint and of a pruned file: curves over the
+    epochs, error against compression, the noise of the weights of each layer; of exported weights, too:
+    which weights of each layer are left. What there is none of, as noise or cut weights, is not drawn.
+    Needs matplotlib.
     """
     from vdprune import plotting
     from vdprune.cli.loading import load_any
-    from vdprune.cli.pictures import draw_all
+    from vdprune.cli.pictures import draw_all, tell_what_is_left_out
 
     folder = file.with_name(f"{file.stem}-plots") if out is None else out
     loaded = load_any(file)
     plotting.load_matplotlib()  # says so if it is missing
     folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in draw_all(loaded):
+    for name, figure in draw_all(file, loaded):
         path = folder / f"{name}.{suffix}"
         plotting.check_picture(path)
         plotting.save_figure(figure, path)
         click.echo(str(path))
-    if loaded.kind == "weights" and not quiet:
-        click.echo(
-            f"{file} is an exported weight file, which knows no history and no noise: its checkpoint "
-            "gives more pictures",
-            err=True,
-        )
+    if not quiet:
+        for reason in tell_what_is_left_out(file, loaded):
+            click.echo(reason, err=True)

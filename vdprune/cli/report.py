@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 _TITLES = {
     "curves": (
-        "Training",
-        "Errors, losses and the share of weights that are cut, epoch by epoch; dashed: the KL weight. "
-        "Evaluation is on the images that training held out, if it did, else on the test images.",
+        "Epoch by epoch",
+        "Errors, the parts of the loss and the share of weights that are left; vertical lines are where "
+        "phases begin. Evaluation is on the images that training held out, if it did, else on the test "
+        "images.",
     ),
     "error-against-compression": (
         "Error against compression",
@@ -41,7 +42,8 @@ def report_command(
     """Write one page about a network, its tables and pictures inside.
 
     FILE is any of ours, checkpoint.h5 by default; the page has what `vdprune eval` and `vdprune plot`
-    say of it, and the recipe of a checkpoint. Needs matplotlib.
+    say of it; of a checkpoint and of a pruned file, too, how it was trained: for how long, its teacher,
+    the recipe. Needs matplotlib.
     """
     from vdprune.cli.loading import load_any, load_its_dataset
     from vdprune.cli.results import describe_file
@@ -69,18 +71,42 @@ def report_command(
         loaded.sparsity,
         evaluate(loaded.model, data.test),
     )
-    recipe = format_recipe(from_table(loaded.recipe)) if loaded.recipe else ""
-    page = make_report(facts, data.test.description, recipe, _draw(loaded))
+    training, recipe = {}, ""
+    if loaded.recipe:
+        training = _describe_training(loaded)
+        recipe = format_recipe(from_table(loaded.recipe))
+    page = make_report(facts, data.test.description, training, recipe, _draw(file, loaded))
     write_atomically(out, page.encode())
     if not quiet:
         click.echo(f"{out} is written", err=True)
 
 
-def _draw(loaded: "LoadedFile") -> "Iterator[Picture]":
+def _describe_training(stored: "LoadedFile") -> dict[str, str]:
+    """Tell how long a network was trained, and who taught it."""
+    epochs, before = len(stored.history), stored.preparation
+    minutes = (sum(row["seconds"] for row in stored.history) + before) / 60
+    what = f", {before / 60:.1f} of them for the teacher and the images" if before else ""
+    words = {"epochs": f"{epochs:,}", "time": f"{minutes:.1f} minutes{what}"}
+    for recipe in (*stored.earlier_recipes, stored.recipe):
+        name = "recipe" if recipe is stored.recipe else "earlier recipe"
+        words[name] = ", then ".join(filter(None, (words.get(name), recipe["name"])))
+        if "teacher" in recipe:
+            words["teacher"] = _describe_teacher(**recipe["teacher"])
+    return words
+
+
+def _describe_teacher(
+    temperature: float, weight: float, arch: str = "", recipe: str = "", file: str = ""
+) -> str:
+    who = file or f"{arch}, trained by the recipe {recipe}"
+    return f"{who}; its share of the loss is {weight:g}, the temperature {temperature:g}"
+
+
+def _draw(file: Path, loaded: "LoadedFile") -> "Iterator[Picture]":
     from vdprune.cli.pictures import draw_all
     from vdprune.report import Picture
 
-    for name, figure in draw_all(loaded):
+    for name, figure in draw_all(file, loaded):
         title, caption = _TITLES.get(
             name,
             (

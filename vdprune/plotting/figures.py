@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,11 @@ from vdprune.storage import MARK, check_marked, check_writable, write_atomically
 SUFFIXES = (".png", ".svg", ".pdf")
 
 BLUE, GREY, ORANGE, GREEN = "#1a6fb0", "#9aa0a6", "#c2571a", "#3a7d44"
+
+_FAR_APART = (
+    3  # times: values that are nearer to each other have too few ticks on a logarithmic scale
+)
+_LOG_TICKS = ((30, (1, 1.5, 2, 3, 5, 7)), (1000, (1, 2, 5)), (math.inf, (1,)))  # up to which ratio
 
 
 def check_picture(path: Path) -> None:
@@ -62,35 +68,55 @@ def save_figure(figure: Any, path: Path) -> None:
     write_atomically(path, file.getvalue())
 
 
-def set_error_against_compression(axes: Any, errors: list[float]) -> None:
-    """Label axes of error against compression, with logarithmic scales where that is possible.
+def set_error_against_compression(
+    axes: Any, compressions: list[float], errors: list[float]
+) -> None:
+    """Label axes of error against compression.
 
     Args:
         axes: The axes.
-        errors: The errors in percent that are drawn.
+        compressions: What is drawn.
+        errors: The errors in percent that go with them.
     """
-    axes.set(xscale="log", xlabel="compression, weights / nonzero weights", ylabel="error")
-    ticker = importlib.import_module("matplotlib.ticker")
-    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_minor_locator(ticker.NullLocator())
-    axes.xaxis.set_major_formatter("{x:g}x")
-    set_percent(axes, errors)
-    axes.grid(which="both", alpha=0.2)
+    set_scale(axes, "x", "compression, weights / nonzero weights", "x", compressions)
+    set_scale(axes, "y", "error", " %", errors)
+    axes.grid(alpha=0.2)
 
 
-def set_percent(axes: Any, values: list[float]) -> None:
-    """Label the vertical axis with percentages, on a logarithmic scale where that is possible.
+def set_scale(axes: Any, which: str, label: str, unit: str, values: list[float]) -> None:
+    """Label an axis, with plain numbers as ticks; it is logarithmic where that shows more, and says so.
 
     Args:
         axes: The axes.
-        values: What is drawn, in percent.
+        which: The axis, ``x`` or ``y``.
+        label: What it shows.
+        unit: What is written after each number.
+        values: What is drawn.
     """
-    if min(values, default=0) > 0:
+    axis = getattr(axes, f"{which}axis")
+    least, most = min(values, default=0), max(values, default=0)
+    if least > 0 and most >= _FAR_APART * least:
         ticker = importlib.import_module("matplotlib.ticker")
-        axes.set(yscale="log")
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-        axes.yaxis.set_minor_locator(ticker.NullLocator())
-    axes.yaxis.set_major_formatter("{x:g} %")
+        axes.set(**{f"{which}scale": "log"})
+        subs = next(subs for ratio, subs in _LOG_TICKS if most <= ratio * least)
+        axis.set_major_locator(ticker.LogLocator(subs=subs))
+        axis.set_minor_locator(ticker.NullLocator())
+        label += ", log scale"
+    axis.set_major_formatter("{x:,g}" + unit)
+    axis.set_label_text(label)
+
+
+def set_counts(axes: Any, most: float) -> None:
+    """Label the vertical axis of a histogram, on a logarithmic scale on which one weight is seen.
+
+    Args:
+        axes: The axes.
+        most: The highest bar.
+    """
+    ticker = importlib.import_module("matplotlib.ticker")
+    axes.set(yscale="log", ylim=(0.7, max(10, 2 * most)), ylabel="weights, log scale")
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+    axes.yaxis.set_major_formatter("{x:,.0f}")
 
 
 def set_whole_numbers(axis: Any) -> None:
@@ -100,7 +126,19 @@ def set_whole_numbers(axis: Any) -> None:
         axis: One axis of some axes.
     """
     ticker = importlib.import_module("matplotlib.ticker")
-    axis.set_major_locator(ticker.MaxNLocator(integer=True))
+    axis.set_major_locator(ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+
+
+def load_colormap(name: str) -> Any:
+    """Find one of matplotlib's colour maps.
+
+    Args:
+        name: Its name.
+
+    Returns:
+        What makes a colour of a number between 0 and 1.
+    """
+    return importlib.import_module("matplotlib").colormaps[name]
 
 
 def load_matplotlib() -> Any:

@@ -23,15 +23,17 @@ def draw_sweep(
     """
     figure = make_figure()
     axes = figure.subplots()
-    drawn = [(point.compression, point.error) for point in points if point.compression is not None]
-    axes.plot(*zip(*drawn, strict=True), color=BLUE, marker="o", markersize=3)
+    compressions = [point.compression for point in points if point.compression is not None]
+    errors = [point.error for point in points if point.compression is not None]
+    axes.plot(compressions, errors, color=BLUE, marker="o", markersize=3)
     own = next(point for point in points if point.threshold == threshold)
     _mark(axes, own, f"log alpha {threshold:.3g}, the network's own", GREY)
     if chosen is not None:
         _mark(axes, chosen, f"log alpha {chosen.threshold:.3g}, chosen", ORANGE)
-    set_error_against_compression(axes, [error for _, error in drawn])
-    axes.set_title(f"on {examples}")
-    axes.legend(frameon=False)
+    set_error_against_compression(axes, compressions, errors)
+    axes.set_title(f"on {examples}", fontsize="medium", parse_math=False)
+    if axes.get_legend_handles_labels()[0]:  # else no weight is left
+        axes.legend(frameon=False)
     return figure
 
 

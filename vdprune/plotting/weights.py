@@ -7,9 +7,10 @@ from typing import Any
 import numpy
 
 from vdprune.kernels.constants import LOG_ALPHA_MAX, LOG_ALPHA_MIN
-from vdprune.plotting.figures import BLUE, ORANGE, make_figure
+from vdprune.plotting.figures import BLUE, ORANGE, make_figure, set_counts
 
 _MOST_PIXELS = 1000  # along a side of a mask; of more weights a pixel shows the share
+_GAP = "#dadce0"  # between filters
 _MOST_FILTERS = 64  # along a side of a picture of filters
 
 
@@ -27,14 +28,15 @@ def draw_log_alpha(layers: Sequence[tuple[str, Any]], threshold: float) -> Any:
     panels = figure.subplots(len(layers), sharex=True, squeeze=False)[:, 0]
     edges = numpy.linspace(LOG_ALPHA_MIN, LOG_ALPHA_MAX, 81)
     for axes, (name, log_alpha) in zip(panels, layers, strict=True):
-        axes.hist(log_alpha.ravel(), bins=edges, color=BLUE)
+        counts, *_ = axes.hist(log_alpha.ravel(), bins=edges, color=BLUE)
         axes.axvline(threshold, color=ORANGE)
-        kept = int((log_alpha <= threshold).sum())
-        axes.set(
-            yscale="log", ylabel="weights", title=f"{name}: {kept:,} of {log_alpha.size:,} kept"
-        )
+        set_counts(axes, counts.max())
+        axes.set_title(_count(name, log_alpha <= threshold), fontsize="medium", loc="left")
         axes.grid(alpha=0.2)
-    panels[-1].set_xlabel(f"log alpha; weights right of {threshold:g} are cut")
+    panels[-1].set_xlabel(
+        f"log alpha, within {LOG_ALPHA_MIN:g} and {LOG_ALPHA_MAX:g}; weights right of the line at "
+        f"{threshold:g} are cut"
+    )
     return figure
 
 
@@ -47,12 +49,13 @@ def draw_mask(name: str, kept: Any, input_shape: tuple[int, ...] | None = None) 
         input_shape: Shape of an example, for a linear layer whose inputs are the pixels of images.
 
     Returns:
-        matplotlib's figure: of such a layer how many weights read each pixel; of a convolution all its
-        filters, a row of them for each filter and a column for each channel; else the matrix.
+        matplotlib's figure: of such a layer how many weights read each pixel; of a convolution its
+        filters, each a row of its channels; else the matrix.
     """
-    counts = f"{name}: {int(kept.sum()):,} of {kept.size:,} kept"
+    counts = _count(name, kept)
     if kept.ndim == 4:
-        return _draw(_tile(kept), counts, "channel", "filter")
+        filters, channels = (_first(count) for count in kept.shape[:2])
+        return _draw(_tile(kept), counts, f"channels{channels}", f"filters{filters}")
     if input_shape is not None and len(input_shape) in (2, 3):
         per_pixel = kept.sum(axis=0).reshape(-1, *input_shape[-2:]).sum(axis=0)
         return _draw(per_pixel, counts, "", "", "weights that read the pixel")
@@ -61,29 +64,42 @@ def draw_mask(name: str, kept: Any, input_shape: tuple[int, ...] | None = None) 
     return _draw(image, counts, "input", "output", scale)
 
 
+def _count(name: str, kept: Any) -> str:
+    return f"{name}: {int(kept.sum()):,} of {kept.size:,} weights left"
+
+
 def _draw(image: Any, title: str, x: str, y: str, scale: str = "") -> Any:
     figure = make_figure(7, 5)
     axes = figure.subplots()
     shown = axes.imshow(
         image, cmap="Blues", vmin=0, vmax=max(1.0, float(numpy.nanmax(image))), aspect="auto"
     )
-    if image.shape[0] == image.shape[1]:
+    if 0.5 <= image.shape[0] / image.shape[1] <= 2:
         axes.set_aspect("equal")
+    axes.set_facecolor(_GAP)
     axes.set(title=title, xlabel=x, ylabel=y, xticks=[], yticks=[])
     if scale:
         figure.colorbar(shown, label=scale)
     return figure
 
 
+def _first(count: int) -> str:
+    return "" if count <= _MOST_FILTERS else f", the first {_MOST_FILTERS} of {count}"
+
+
 def _tile(kept: Any) -> Any:
-    """Lay out filters side by side, with a gap between them."""
-    filters, channels, kh, kw = (
-        min(n, most)
-        for n, most in zip(kept.shape, (_MOST_FILTERS,) * 2 + kept.shape[2:], strict=True)
-    )
-    tiles = numpy.full((filters, kh + 1, channels, kw + 1), numpy.nan)
-    tiles[:, :kh, :, :kw] = kept[:filters, :channels].transpose(0, 2, 1, 3)
-    return tiles.reshape(filters * (kh + 1), channels * (kw + 1))[:-1, :-1]
+    """Lay out filters with gaps between them, a row of channels each, in columns that make a square."""
+    kept = kept[:_MOST_FILTERS, :_MOST_FILTERS]
+    filters, channels, kh, kw = kept.shape
+    height, width = kh + 1, channels * (kw + 1) + (channels > 1)  # the gap between columns is wider
+    columns = max(1, round(math.sqrt(filters * height / width)))
+    rows = math.ceil(filters / columns)
+    tiles = numpy.full((columns * rows, height, width), numpy.nan)
+    for channel in range(channels):
+        left = channel * (kw + 1)
+        tiles[:filters, :kh, left : left + kw] = kept[:, channel]
+    image = tiles.reshape(columns, rows * height, width).transpose(1, 0, 2)
+    return image.reshape(rows * height, columns * width)[:-1, : -1 - (channels > 1)]
 
 
 def _shrink(image: Any) -> Any:
