@@ -34,9 +34,10 @@ def run_seeds(
     """
     results: dict[str, Any] = {"arch": arch, "recipe": recipe, "runs": []}
     if path.exists():
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = read_results(path)
     done = {run["seed"]: run["command"] for run in results["runs"]}
-    folder.mkdir(exist_ok=True, parents=True)
+    for each in (folder, path.parent):
+        each.mkdir(exist_ok=True, parents=True)
     for seed in seeds:
         command = make_command(arch, recipe, seed, options)
         if seed in done:
@@ -46,6 +47,19 @@ def run_seeds(
         results["runs"].append(train(command, seed, folder / f"{arch}-{recipe}-{seed}.h5"))
         results["runs"].sort(key=lambda run: run["seed"])
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read the runs that are done; ends the program where the file does not hold any."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        {(run["seed"], run["command"]) for run in results["runs"]}  # or it is none
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(
+            f"{path} can't be read as results ({type(error).__name__}: {error}): remove it, or give "
+            "another file with --json"
+        ) from error
+    return results
 
 
 def make_command(arch: str, recipe: str, seed: int, options: list[str]) -> list[str]:
@@ -71,8 +85,9 @@ def train(command: list[str], seed: int, out: Path) -> dict[str, Any]:
         cwd=out.parent,
         stdout=subprocess.PIPE,
         text=True,
-        check=True,
     )
+    if done.returncode:  # it has said why
+        raise SystemExit(done.returncode)
     return {
         "seed": seed,
         "command": shlex.join(command),

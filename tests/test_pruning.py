@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import chainer
@@ -121,6 +122,10 @@ class Two(VariationalDropoutChain):
 
 @pytest.mark.parametrize("values", [[-9, -9], [-10, 9], [-8, -7.9995, 8]])
 def test_a_network_without_noise_is_refused(values: list[float]) -> None:
+    checkpoint = replace(make_checkpoint(), model=Two(values))
+    with pytest.raises(ArgumentError, match="the network was trained without noise"):
+        prune(checkpoint, 2.5)
+    assert prune(checkpoint).threshold == 2.5
     with pytest.raises(ArgumentError, match="the network was trained without noise"):
         threshold_for_sparsity(Two(values), 0.5)
 

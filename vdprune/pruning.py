@@ -13,21 +13,26 @@ from vdprune.errors import ArgumentError
 from vdprune.kernels.constants import LOG_ALPHA_MAX, LOG_ALPHA_MIN
 
 
-def prune(checkpoint: Checkpoint, threshold: float) -> Checkpoint:
+def prune(checkpoint: Checkpoint, threshold: float | None = None) -> Checkpoint:
     """Set the weights with a log alpha above a threshold to zero, in place.
 
     Args:
         checkpoint: A trained network.
-        threshold: The log alpha.
+        threshold: The log alpha; None for the one that it was trained with.
 
     Returns:
         The pruned checkpoint, around the same network.
 
     Raises:
-        ArgumentError: The threshold is not a finite number.
+        ArgumentError: The threshold is not a finite number, or one is given for a network that was
+            trained without noise.
     """
-    if not math.isfinite(threshold):
+    if threshold is None:
+        threshold = checkpoint.threshold
+    elif not math.isfinite(threshold):
         raise ArgumentError(f"the threshold is {threshold}: it must be a finite number, as 3.0")
+    else:
+        check_knows_noise(checkpoint.model)
     checkpoint.model.compact({})
     for _, link in checkpoint.model.named_variational_links():
         link.loga_threshold = threshold
@@ -74,7 +79,8 @@ def check_knows_noise(model: VariationalDropoutChain) -> None:
         raise ArgumentError(
             "the network was trained without noise, so its log alpha does not say which weights can "
             "go: train one from it with --init, or cut weights by their magnitude with `vdprune train "
-            "--method magnitude`"
+            "--method magnitude`; what its recipe has cut stays cut, in `vdprune prune` without a "
+            "threshold and in `vdprune export`"
         )
 
 

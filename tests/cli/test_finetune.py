@@ -1,6 +1,7 @@
 """`vdprune prune --finetune`."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -88,10 +89,20 @@ runpy.run_module("vdprune", run_name="__main__", alter_sys=True)
 """
 
 
-def test_no_epochs_are_refused(run: Run, folder: Path) -> None:
-    result = run("prune", "--finetune", 0, "--out", "none.h5", cwd=folder)
-    assert result.returncode == 1
-    assert "epochs is 0: it must be 1 or more" in result.stderr
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        ("--finetune 0", 2, "'--finetune': 0 is not in the range x>=1"),
+        ("--finetune 1 --threshold -20", 1, "every weight is cut at the threshold -20"),
+        ("--finetune 1 --threshold 9", 1, "the threshold is 9: to fine-tune .* between -8 and 8"),
+    ],
+)
+def test_what_can_not_be_fine_tuned_is_refused(
+    run: Run, folder: Path, options: str, code: int, message: str
+) -> None:
+    result = run("prune", *options.split(), "--out", "none.h5", cwd=folder)
+    assert result.returncode == code
+    assert re.search(message, result.stderr)
     assert not (folder / "none.h5").exists()
 
 

@@ -29,19 +29,22 @@ def test_a_gradual_cut_grows_as_zhu_and_gupta_have_it() -> None:
     ("values", "message"),
     [
         ({}, "a compression or a threshold, one of the two"),
-        ({"compression": 2.0, "threshold": 1.0}, "one of the two"),
+        ({"compression": 2.0, "threshold": 1.0}, "one of the two: it has both"),
         ({"compression": 0.5}, "compression is 0.5: it must be 1 or more"),
         ({"compression": math.inf}, "compression is inf"),
         ({"compression": math.nan}, "compression is nan"),
         ({"threshold": math.nan}, "threshold is nan"),
-        ({"threshold": 1.0, "by": "magnitude"}, "finite log alpha, for one cut by log-alpha"),
-        ({"threshold": 1.0, "until": 3.0}, "for one cut"),
-        ({"compression": 2.0, "epoch": -1.0}, "from epoch -1.0 until None"),
-        ({"compression": 2.0, "epoch": 2.0, "until": 2.0}, "from epoch 2.0 until 2.0"),
+        ({"threshold": 1.0, "by": "magnitude"}, r"finite log alpha, and .* \(it is by magnitude"),
+        ({"threshold": 1.0, "until": 3.0}, "without until"),
+        ({"compression": 2.0, "epoch": -1.0}, "epoch is -1: it must be 0 or more"),
+        (
+            {"compression": 2.0, "epoch": 2.0, "until": 2.0},
+            "until is 2: it must be above the epoch .* 2;",
+        ),
         ({"compression": 2.0, "times": 0}, "times is 0"),
         ({"compression": 2.0, "times": 10_001}, "times is 10001"),
-        ({"compression": 2.0, "epoch": math.nan}, "from epoch nan"),
-        ({"compression": 2.0, "until": math.nan}, "until nan"),
+        ({"compression": 2.0, "epoch": math.nan}, "epoch is nan"),
+        ({"compression": 2.0, "until": math.nan}, "until is nan"),
     ],
 )
 def test_cuts_without_meaning_are_refused(values: dict[str, Any], message: str) -> None:
@@ -61,10 +64,13 @@ def test_cuts_without_meaning_are_refused(values: dict[str, Any], message: str) 
         ({"noise": Schedule(((0.0, -1.0),))}, "noise is -1.0"),
         ({"kind": "dense", "kl_weight": RAMP}, "kl_weight is .* in a phase of kind dense"),
         ({"kind": "dense", "cuts": (Cut(0.0, compression=2.0),)}, "use fine-tune"),
-        ({"kind": "fine-tune", "prior": "ard"}, "noise, prior or mask_variance is given"),
+        ({"kind": "fine-tune", "prior": "ard"}, "prior is ard in a phase of kind fine-tune"),
         ({"kind": "dense", "mask_variance": True}, "which has no noise"),
-        ({"cuts": (Cut(30.0, compression=2.0),)}, "at epoch 30 of the 30 of phase one"),
-        ({"cuts": (Cut(3.0, compression=2.0, until=31.0),)}, "at epoch 31"),
+        (
+            {"cuts": (Cut(30.0, compression=2.0),)},
+            "cuts.0.epoch is 30, epochs is 30: a cut must be done",
+        ),
+        ({"cuts": (Cut(3.0, compression=2.0, until=31.0),)}, "cuts.0.until is 31, epochs is 30"),
     ],
 )
 def test_phases_without_meaning_are_refused(values: dict[str, Any], message: str) -> None:
@@ -96,3 +102,16 @@ def test_tells_itself_in_words() -> None:
         "1 at epoch 20; prior ard; cut to 2x by log-alpha at epoch 10; cut to 4x by magnitude from "
         "epoch 12 to 20"
     )
+
+
+def test_points_after_the_end_are_told_of() -> None:
+    phase = Phase("one", 20, kl_weight=RAMP, noise=Schedule(((0.0, 1.0), (30.0, 0.0))))
+    assert phase.list_unreached() == [
+        "one.noise has a point at epoch 30, which is not reached: the phase has 20 epochs, and the last "
+        "value is 0.3667"
+    ]
+
+
+def test_no_point_falls_behind_the_end_by_moving() -> None:
+    phase = Phase("one", 49, learning_rate=Schedule(((0.0, 0.001), (49.0, 0.0))))
+    assert not any(phase.with_epochs(epochs).list_unreached() for epochs in range(1, 200))

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -122,6 +123,15 @@ def test_values_without_meaning_are_refused(options: dict[str, Any], message: st
 def test_teachers_without_meaning_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         Teacher(**values)
+
+
+def test_tells_of_schedules_that_are_cut_short() -> None:
+    phases = (replace(PAPER.phases[0], epochs=1), Phase("b", 1))
+    first, *_, last = replace(PAPER, phases=phases).describe()
+    assert first == "recipe paper: epochs 2, batch 100, seed 0"
+    assert last.startswith(
+        "note: variational.kl_weight has a point at epoch 20, which is not reached: "
+    )
 
 
 def test_tells_itself_in_words() -> None:

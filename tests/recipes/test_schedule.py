@@ -55,12 +55,15 @@ def test_moves_along() -> None:
     [
         (0.5, "0.5"),
         ([[100, 1e-3], [200, 0]], "0.001 until epoch 100, then linear to 0 at epoch 200"),
-        ([[0, 1], [4, 2]], "1, then linear to 2 at epoch 4"),
-        ([[0, 14], [8, 14], [8, 0.1]], "14 until epoch 8, then 0.1 from epoch 8"),
+        ([[0, 1], [4, 2]], "linear from 1 to 2 at epoch 4"),
+        ([[0, 14], [8, 14], [8, 0.1]], "14 until epoch 8, then 0.1"),
+        ([[0, 0], [2, 4], [9, 0]], "linear from 0 to 4 at epoch 2, then linear to 0 at epoch 9"),
         (
-            [[0, 0], [2, 4], [9, 0]],
-            "0, then linear to 4 at epoch 2 until epoch 2, then linear to 0 at epoch 9",
+            [[0, 0], [2, 4], [5, 4], [9, 0], [9, 1]],
+            "linear from 0 to 4 at epoch 2, then 4 until epoch 5, then linear to 0 at epoch 9, then 1",
         ),
+        ([[5, 1], [5, 9], [8, 0]], "1 until epoch 5, then linear from 9 to 0 at epoch 8"),
+        ([[0, 1], [0, 2]], "2"),
     ],
 )
 def test_tells_itself_in_words(plain: object, words: str) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--finetune",
-    type=int,
+    type=click.IntRange(min=1),
     metavar="EPOCHS",
     help="Then train the weights that are left for so many epochs, on the labels, without noise; those "
     "that are cut stay at zero.",
@@ -85,8 +85,6 @@ def prune_command(
     check_out(out, checkpoint)
     if target_sparsity is not None:
         threshold = pruning.threshold_for_sparsity(loaded.model, target_sparsity)
-    if threshold is None:
-        threshold = loaded.threshold
     pruned = pruning.prune(loaded, threshold)
     if finetune is None:
         _save(pruned, checkpoint, out, json, quiet)
@@ -94,7 +92,10 @@ def prune_command(
         data = _load_data(checkpoint, pruned, dataset, data_root)
         _finetune(pruned, data, finetune, out, gpu, threads, json, quiet)
     if not quiet:
-        warn_of_collapse(pruned.model.sparsity(), "cut less")
+        warn_of_collapse(
+            pruned.model.sparsity(),
+            "cut less, with a higher --threshold or a lower --target-sparsity",
+        )
 
 
 def _save(pruned: "Checkpoint", source: Path, out: Path, json: bool, quiet: bool) -> None:

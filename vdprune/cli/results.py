@@ -89,7 +89,10 @@ def warn_of_collapse(sparsity: NetworkSparsity, advice: str) -> None:
     """
     empty = [layer.name for layer in sparsity.layers if layer.nonzero == 0]
     if empty:
-        click.echo(f"vdprune: no weight is left in {', '.join(empty)}: {advice}", err=True)
+        what = f"no weight is left in {', '.join(empty)}"
+        if sparsity.nonzero == 0:
+            what = "every weight is cut, so the network predicts the same for every input"
+        click.echo(f"vdprune: {what}: {advice}", err=True)
 
 
 def _layer_table(result: dict[str, Any]) -> str:

@@ -39,7 +39,10 @@ def load_recipe(name: str, arch: str) -> Recipe:
     except (OSError, UnicodeDecodeError, TOMLKitError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArgumentError(f"the recipe {name} can't be read: {reason}") from error
-    return from_table(table)
+    try:
+        return from_table(table)
+    except ArgumentError as error:
+        raise ArgumentError(f"{path}: {error}") from error
 
 
 def format_recipe(recipe: Recipe) -> str:

@@ -14,6 +14,8 @@ Prior = Literal["log-uniform", "ard"]
 CutBy = Literal["log-alpha", "magnitude"]
 
 _MOST_TIMES = 10_000
+_ROUNDING = 1e-9  # of the epochs of points that were moved
+_SCHEDULES = ("learning_rate", "kl_weight", "noise")
 _ALWAYS_1 = Schedule(((0.0, 1.0),))
 
 
@@ -48,20 +50,25 @@ class Cut:
 
     def __post_init__(self) -> None:
         if (self.compression is None) == (self.threshold is None):
-            raise ArgumentError("a cut needs a compression or a threshold, one of the two")
+            has = "neither" if self.threshold is None else "both"
+            raise ArgumentError(
+                f"a cut needs a compression or a threshold, one of the two: it has {has}"
+            )
         if self.compression is not None and not 1 <= self.compression < math.inf:
             raise ArgumentError(f"compression is {self.compression}: it must be 1 or more")
         if self.threshold is not None and (
             self.by != "log-alpha" or self.until is not None or not math.isfinite(self.threshold)
         ):
             raise ArgumentError(
-                f"threshold is {self.threshold}: it must be a finite log alpha, for one cut by "
-                "log-alpha"
+                f"threshold is {self.threshold}: it must be a finite log alpha, and the cut by "
+                f"log-alpha (it is by {self.by}) and without until"
             )
-        if not 0 <= self.epoch < (math.inf if self.until is None else self.until):
+        if not 0 <= self.epoch < math.inf:
+            raise ArgumentError(f"epoch is {self.epoch:g}: it must be 0 or more")
+        if self.until is not None and not self.epoch < self.until < math.inf:
             raise ArgumentError(
-                f"a cut goes from epoch {self.epoch} until {self.until}: the first must not be below "
-                "0, and below the second"
+                f"until is {self.until:g}: it must be above the epoch at which the cut begins, "
+                f"{self.epoch:g}; leave it out to cut at once"
             )
         if not 1 <= self.times <= _MOST_TIMES:
             raise ArgumentError(f"times is {self.times}: it must lie between 1 and {_MOST_TIMES:,}")
@@ -142,7 +149,7 @@ class Phase:
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise ArgumentError(f"epochs is {self.epochs}: it must be 1 or more")
-        for name in ("learning_rate", "kl_weight", "noise"):
+        for name in _SCHEDULES:
             if min(value for _, value in getattr(self, name).points) < 0:
                 raise ArgumentError(f"{name} is {getattr(self, name)}: it must not be below 0")
         if self.kind != "variational":
@@ -151,26 +158,43 @@ class Phase:
                     f"kl_weight is {self.kl_weight} in a phase of kind {self.kind}: there is no "
                     "divergence without noise, leave it out"
                 )
-            if (self.noise, self.prior, self.mask_variance) != (_ALWAYS_1, "log-uniform", None):
-                raise ArgumentError(
-                    f"noise, prior or mask_variance is given for a phase of kind {self.kind}, which "
-                    "has no noise: leave it out"
-                )
+            for name in ("noise", "prior", "mask_variance"):
+                if getattr(self, name) != getattr(Phase, name):
+                    raise ArgumentError(
+                        f"{name} is {getattr(self, name)} in a phase of kind {self.kind}, which has no "
+                        "noise: leave it out"
+                    )
             if self.kind == "dense" and self.cuts:
                 raise ArgumentError(
                     "cuts are given for a phase of kind dense, which has all weights: use fine-tune"
                 )
-        for cut in self.cuts:
+        for number, cut in enumerate(self.cuts):
             if cut.last_epoch >= self.epochs:
+                end = "epoch" if cut.until is None else "until"
                 raise ArgumentError(
-                    f"a cut is at epoch {cut.last_epoch:g} of the {self.epochs} of phase {self.name}: "
-                    "it must come before the end, so that what is left can be trained"
+                    f"cuts.{number}.{end} is {cut.last_epoch:g}, epochs is {self.epochs}: a cut must "
+                    "be done before the phase ends, so that what is left can be trained"
                 )
 
     @property
     def settled_from(self) -> float:
         """Epoch from which neither cuts nor the KL weight change the network's size any more."""
         return max([self.kl_weight.points[-1][0], *(cut.last_epoch for cut in self.cuts)])
+
+    def list_unreached(self) -> list[str]:
+        """Tell of the schedules that the phase is too short for.
+
+        Returns:
+            A line for each.
+        """
+        ends = {name: getattr(self, name).points[-1][0] for name in _SCHEDULES}
+        return [
+            f"{self.name}.{name} has a point at epoch {end:g}, which is not reached: the phase has "
+            f"{_count(self.epochs)}, and the last value is "
+            f"{getattr(self, name).at(self.epochs - 1):.4g}"
+            for name, end in ends.items()
+            if end > self.epochs * (1 + _ROUNDING)
+        ]
 
     def with_epochs(self, epochs: int) -> "Phase":
         """Do the same in another number of epochs.
@@ -205,7 +229,7 @@ class Phase:
         Returns:
             One line.
         """
-        words = [f"{self.epochs} epochs", f"learning rate {self.learning_rate.describe()}"]
+        words = [_count(self.epochs), f"learning rate {self.learning_rate.describe()}"]
         if self.kind == "variational":
             words.append(f"KL weight {self.kl_weight.describe()}")
             words.append(f"prior {self.prior}")
@@ -215,3 +239,7 @@ class Phase:
         if self.augmentation is not None:
             words.append("images are changed")
         return f"{self.name} ({self.kind}): {'; '.join(words)}"
+
+
+def _count(epochs: int) -> str:
+    return f"{epochs} epoch{'' if epochs == 1 else 's'}"

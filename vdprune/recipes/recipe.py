@@ -38,7 +38,8 @@ class Teacher:
             (False, True, True),
         ):
             raise ArgumentError(
-                "a teacher is a file, or else an arch and a recipe by which it is trained"
+                "a teacher is a file, or else an arch and a recipe by which it is trained: file is "
+                f"{self.file!r}, arch {self.arch!r}, recipe {self.recipe!r}"
             )
         if not 0 < self.temperature < math.inf:
             raise ArgumentError(f"temperature is {self.temperature}: it must be above 0")
@@ -175,11 +176,13 @@ class Recipe:
         """Tell the recipe in words.
 
         Returns:
-            Lines: one for all, one for each phase.
+            Lines: one for all, one for each phase, one for each schedule that its phase is too short
+            for.
         """
         learning = f"; a teacher's share is {self.teacher.weight:g}" if self.teacher else ""
         return [
             f"recipe {self.name}: epochs {self.epochs}, batch {self.batch_size}, seed {self.seed}"
             f"{learning}",
             *(phase.describe() for phase in self.phases),
+            *(f"note: {line}" for phase in self.phases for line in phase.list_unreached()),
         ]

@@ -1,6 +1,7 @@
 """A number that changes from epoch to epoch."""
 
 import itertools
+import math
 from dataclasses import dataclass
 
 from vdprune.errors import ArgumentError
@@ -67,13 +68,23 @@ class Schedule:
         Returns:
             A phrase such as "0 until epoch 5, then linear to 1 at epoch 20".
         """
-        words = [f"{self.points[0][1]:g}"]
-        for (start, value), (end, next_value) in itertools.pairwise(self.points):
-            if next_value != value:
-                until = f"until epoch {start:g}, then " if start else ""
-                how = f"linear to {next_value:g} at" if end > start else f"{next_value:g} from"
-                words.append(f"{until}{how} epoch {end:g}")
-        return ", then ".join(words).replace(", then until", " until")
+        words: list[str] = []
+        told, told_value = 0.0, math.nan  # the epoch up to which words tell it, and the value there
+        for (start, value), (end, next_value) in itertools.pairwise(
+            ((0.0, self.at(0)), *self.points)
+        ):
+            if next_value == value:
+                continue
+            if start > told:
+                words.append(f"{value:g} until epoch {start:g}")
+                told, told_value = start, value
+            if end > start:
+                beginning = "" if value == told_value else f"from {value:g} "
+                words.append(f"linear {beginning}to {next_value:g} at epoch {end:g}")
+                told, told_value = end, next_value
+        if told_value != self.points[-1][1]:
+            words.append(f"{self.points[-1][1]:g}")
+        return ", then ".join(words)
 
     def to_plain(self) -> float | list[list[float]]:
         """Return the schedule as TOML and JSON have it: a number, or a list of points."""

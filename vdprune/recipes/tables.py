@@ -1,14 +1,30 @@
 """Recipes as tables of plain values: what TOML files and checkpoints hold."""
 
 import functools
+import operator
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin
 
-import cattrs
-from cattrs import Converter
+from cattrs import BaseValidationError, Converter
 
+from vdprune.augmentation import Augmentation
 from vdprune.errors import ArgumentError
-from vdprune.recipes.recipe import Recipe
+from vdprune.recipes.messages import shorten, tell_faults
+from vdprune.recipes.phase import Cut, Phase
+from vdprune.recipes.recipe import Recipe, Teacher
 from vdprune.recipes.schedule import Schedule
+
+# What is part of another comes first, for cattrs looks up the hooks of fields but once.
+_TABLES: dict[Any, str] = {
+    Cut: "a table, as { epoch = 0, compression = 100 }",
+    tuple[Cut, ...]: "a list of tables, as [{ epoch = 0, compression = 100 }]",
+    Augmentation: "a table, as { shift = 2.0 }",
+    Phase: "a table: begin each phase with [[phases]]",
+    tuple[Phase, ...]: "a list of tables: begin each phase with [[phases]], in double brackets",
+    Teacher: "a table: begin it with [teacher], in single brackets, for there is one at most",
+    Recipe: "a table",
+}
 
 
 @functools.cache
@@ -18,7 +34,31 @@ def _converter() -> Converter:
     converter.register_unstructure_hook(Schedule, Schedule.to_plain)
     for kind in (int, float, str, bool):
         converter.register_structure_hook(kind, _take_as_it_is)
+    converter.register_structure_hook_func(lambda kind: get_origin(kind) is Literal, _choose)
+    for kind, words in _TABLES.items():
+        plain = list if get_args(kind) else dict
+        converter.register_structure_hook_func(
+            functools.partial(operator.eq, kind),
+            _demand(plain, words, converter.get_structure_hook(kind)),
+        )
     return converter
+
+
+def _demand(plain: type, words: str, structure: Callable[[Any, Any], Any]) -> Any:
+    """Make a hook of cattrs' own that refuses what is of another type first."""
+
+    def check_and_structure(value: Any, kind: Any) -> Any:
+        if not isinstance(value, plain):
+            raise ArgumentError(f"{shorten(value)} is not {words}")
+        return structure(value, kind)
+
+    return check_and_structure
+
+
+def _choose(value: Any, kind: Any) -> Any:
+    if value not in get_args(kind):
+        raise ArgumentError(f"{shorten(value)} is not one of {', '.join(get_args(kind))}")
+    return value
 
 
 def _take_as_it_is(value: Any, kind: Any) -> Any:
@@ -26,7 +66,7 @@ def _take_as_it_is(value: Any, kind: Any) -> Any:
     allowed = (int, float) if kind is float else kind
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
         words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-        raise ArgumentError(f"{value!r} is not {words[kind]}")
+        raise ArgumentError(f"{shorten(value)} is not {words[kind]}")
     return kind(value)
 
 
@@ -56,8 +96,8 @@ def from_table(table: dict[str, Any]) -> Recipe:
     """
     try:
         return _converter().structure(table, Recipe)
-    except Exception as error:
-        found = cattrs.transform_error(error, path="recipe", format_exception=_tell)
+    except (BaseValidationError, ArgumentError) as error:
+        found = tell_faults(error, table)
         raise ArgumentError(f"the recipe can't be used: {'; '.join(found)}") from error
 
 
@@ -76,12 +116,18 @@ def change_table(table: dict[str, Any], path: str, value: Any) -> None:
     *parents, name = path.split(".")
     place: Any = table
     phases = {phase["name"]: phase for phase in table["phases"]}
+    known = {field.name for field in fields(Recipe)} - {"phases"}
     for depth, parent in enumerate(parents):
         if depth == 0 and parent in phases:
             place = phases[parent]
         elif isinstance(place, list) and parent.isdecimal() and int(parent) < len(place):
             place = place[int(parent)]
-        elif isinstance(place, dict) and parent not in ("phases", *phases):
+        elif isinstance(place, list):
+            raise ArgumentError(
+                f"the recipe has no field {path!r}: {'.'.join(parents[:depth])} has {len(place)} "
+                f"entries, counted from 0, so {parent!r} is none of them"
+            )
+        elif isinstance(place, dict) and (depth > 0 or parent in known):
             place = place.setdefault(parent, {})
         else:
             raise ArgumentError(
@@ -107,11 +153,3 @@ def _without_nothing(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nothing(item) for item in value]
     return value
-
-
-def _tell(error: BaseException, kind: Any) -> str:
-    if isinstance(error, ArgumentError):
-        return str(error)
-    if get_origin(kind) is Literal:
-        return f"it must be one of {', '.join(get_args(kind))}"
-    return cattrs.v.format_exception(error, kind)

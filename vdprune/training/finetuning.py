@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy
 
 from vdprune.checkpoint import Checkpoint
+from vdprune.errors import ArgumentError
+from vdprune.kernels.constants import LOG_ALPHA_MAX, LOG_ALPHA_MIN
 from vdprune.recipes.files import FINETUNE, load_recipe
 from vdprune.recipes.tables import from_table, to_table
 
@@ -22,8 +24,18 @@ def finetuned_checkpoint(pruned: Checkpoint, epochs: int) -> Checkpoint:
         Its checkpoint with the recipe ``finetune``, the one before kept among the earlier ones.
 
     Raises:
-        ArgumentError: ``epochs`` has no meaning.
+        ArgumentError: ``epochs`` has no meaning, or no weight is left, or any weight would be.
     """
+    if not pruned.model.sparsity().nonzero:
+        raise ArgumentError(
+            f"every weight is cut at the threshold {pruned.threshold:g}, so none is left to fine-tune: "
+            "cut less, with a higher threshold"
+        )
+    if not LOG_ALPHA_MIN < pruned.threshold < LOG_ALPHA_MAX:
+        raise ArgumentError(
+            f"the threshold is {pruned.threshold:g}: to fine-tune what it leaves it must lie between "
+            f"{LOG_ALPHA_MIN:g} and {LOG_ALPHA_MAX:g}, the least and greatest log alpha"
+        )
     before = from_table(pruned.recipe)
     recipe = load_recipe(FINETUNE, pruned.arch).with_options(
         epochs=epochs,
