@@ -207,11 +207,12 @@ def test_weights_can_be_cut_by_magnitude(run: Run, tmp_path: Path, tiny_npz: Pat
         (("--method", "magnitude", "--recipe", "paper"), 2, "--method or --recipe, not both"),
         (("--recipe", "finetune", "--set", "seed=x"), 1, "'x' is not a whole number"),
         (("--show-recipe", "--resume"), 2, "--show-recipe is for a run that begins"),
+        (("--show-recipe", "--recipe", "strong", "--set", "teacher.arch=x"), 1, "no arch 'x'"),
         (("--threshold", 9, "--method", "magnitude"), 1, "it must lie between -8 and 8"),
         (("--set", "copies=2"), 1, "no phase has an augmentation"),
-        (("--set", "phases="), 1, "required field missing @ recipe.phases"),
-        (("--set", "variational.name="), 1, "required field missing @ recipe.phases[0].name"),
-        (("--set", "epochs=3"), 1, r"extra fields found (epochs) @ recipe"),
+        (("--set", "phases="), 1, "phases: it is missing"),
+        (("--set", "variational.name="), 1, "phase number 1, name: it is missing"),
+        (("--set", "epochs=3"), 1, "epochs: no such field, choose from"),
         (("--set", "variational.epochs=0"), 1, "epochs is 0: it must be 1 or more"),
         (("--teacher", "none.h5"), 1, "none.h5"),
         (("--init", "none.h5"), 1, "there is no file 'none.h5'"),
@@ -283,10 +284,11 @@ def test_a_dense_network_is_not_pruned_by_its_noise(
 ) -> None:
     dense = ("--recipe", "dense", "--epochs", 1, "--batch-size", 100, "--quiet")
     assert run("train", "--dataset", tiny_npz, *dense).returncode == 0
-    for command in (("prune", "--target-sparsity", 0.5), ("sweep", "checkpoint.h5")):
-        result = run(*command)
+    for command in ("prune --target-sparsity 0.5", "prune --threshold 1", "sweep"):
+        result = run(*command.split())
         assert result.returncode == 1
         assert "the network was trained without noise" in result.stderr
+        assert not (tmp_path / "pruned.h5").exists()
     assert run("prune").returncode == 0
 
 

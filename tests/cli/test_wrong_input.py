@@ -97,7 +97,7 @@ FAILURES = [
     ("prune cut.h5", "cut.h5 is cut short"),
     ("prune empty.h5", "empty.h5 is not an HDF5 file"),
     ("eval other.h5", "other.h5 is not a vdprune-checkpoint"),
-    ("prune picture.png", "picture.png is not an HDF5 file"),
+    ("prune picture.png", "picture.png is not an HDF5 file: a checkpoint is wanted"),
     ("eval picture.png", "picture.png is not an HDF5 file"),
     ("prune weights.h5", "weights.h5 is an exported weight file"),
     ("export weights.h5", "weights.h5 is an exported weight file"),

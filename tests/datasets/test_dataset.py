@@ -229,6 +229,11 @@ def test_holding_out_nothing_changes_nothing() -> None:
     assert data.hold_out(0) is data
 
 
+def test_holding_out_all_of_a_class_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="299 validation examples .* leave none of class"):
+        make_tiny().hold_out(299)
+
+
 @pytest.mark.parametrize("count", [-1, 300, 301, 10**9])
 def test_holding_out_too_many_is_refused(count: int) -> None:
     with pytest.raises(ArgumentError, match=f"{count} validation examples can't be held out"):

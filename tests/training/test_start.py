@@ -9,7 +9,7 @@ from vdprune.checkpoint import Checkpoint
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import ArgumentError
 from vdprune.recipes.files import load_recipe
-from vdprune.training.start import start_checkpoint
+from vdprune.training.start import check_data, start_checkpoint
 
 PAPER = load_recipe("paper", "lenet300")
 
@@ -105,3 +105,12 @@ def test_another_network_is_refused(data: Dataset, learned: Checkpoint) -> None:
 def test_an_arch_without_a_width_has_none(data: Dataset) -> None:
     with pytest.raises(ArgumentError, match="lenet300 has no width"):
         start_checkpoint(PAPER, "lenet300", data, width=2.0)
+
+
+def test_a_validation_split_that_leaves_too_few(data: Dataset) -> None:
+    checkpoint, rest = start_checkpoint(PAPER, "lenet300", data), data.hold_out(201)
+    check_data(checkpoint, rest, 99)
+    with pytest.raises(
+        ArgumentError, match="batch_size is 100, validation 201 leaves 99 of 300 training examples"
+    ):
+        check_data(checkpoint, rest, 100)

@@ -83,6 +83,19 @@ def _check_width(width: Any, shapes: list[tuple[int, ...]]) -> None:
         )
 
 
+def check_arch(arch: str) -> None:
+    """Make sure that there is an architecture of a name.
+
+    Args:
+        arch: The name.
+
+    Raises:
+        ArgumentError: There is none.
+    """
+    if arch not in ARCHS:
+        raise ArgumentError(f"there is no arch {arch!r}: choose from {', '.join(ARCHS)}")
+
+
 def build_arch(arch: str, **kwargs: Any) -> "VariationalDropoutChain":
     """Make a network with ordinary layers, every parameter initialised.
 
@@ -99,8 +112,7 @@ def build_arch(arch: str, **kwargs: Any) -> "VariationalDropoutChain":
         ArgumentError: There is no such architecture, it has no such option, or it can't take inputs of
             that shape.
     """
-    if arch not in ARCHS:
-        raise ArgumentError(f"there is no arch {arch!r}: choose from {', '.join(ARCHS)}")
+    check_arch(arch)
     entry = ARCHS[arch]
     for name in kwargs:
         if name not in (*_ARGUMENTS, *entry.options):

@@ -1,8 +1,10 @@
 """What `vdprune train` shows while it runs, on standard error."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -54,11 +56,17 @@ class Progress:
         for line in recipe.describe():
             click.echo(line, err=True)
         click.echo(f"error and loss are measured on {split.description}", err=True)
+        if run.epochs_before:
+            click.echo(
+                f"{count_of(run.epochs_before, 'epoch')} of training came before: those of this run are "
+                f"numbered from {run.epochs_before + 1} on",
+                err=True,
+            )
         if run.is_finished:
-            click.echo(f"the run is complete: epoch {recipe.epochs} is done", err=True)
+            click.echo(f"the run is complete: epoch {self._epochs} is done", err=True)
             return
         if run.iteration:
-            click.echo(f"going on after {run.iteration} steps", err=True)
+            click.echo(f"going on after {count_of(run.iteration, 'step')}", err=True)
             before = describe_device(run.was_on or run.device.name)
             if before != where:
                 click.echo(
@@ -78,24 +86,35 @@ class Progress:
             click.echo(text, err=True)
 
     @contextmanager
-    def counting(self, unit: str) -> Iterator[Callable[[int, int], None]]:
-        """Show a bar while something is done.
+    def counting(self, unit: str, what: str) -> Iterator[Callable[[Path, int, int], None]]:
+        """Show how the making of files goes: a bar on a terminal, else a line at each quarter.
 
         Args:
             unit: What is counted.
+            what: What goes into each file.
 
         Yields:
-            What is to be called with the number that is done and the total; it raises KeyboardInterrupt
-            when the run is to stop.
+            What is to be called with the file, the number that is done and the total, for the first time
+            before anything is done; it raises KeyboardInterrupt when the run is to stop.
         """
+        start, quarters = 0.0, 0
         disable = True if self._quiet else None
         with tqdm(disable=disable, leave=False, unit=unit, file=sys.stderr) as bar:
 
-            def count(done: int, total: int) -> None:
+            def count(path: Path, done: int, total: int) -> None:
+                nonlocal start, quarters
                 if self._should_stop():
                     raise KeyboardInterrupt
-                bar.total = total
+                if done == 0:
+                    start, quarters = time.perf_counter(), 0
+                    bar.clear()
+                    self.tell(f"making {what}, into {path}")
+                    bar.reset(total)
                 bar.update(done - bar.n)
+                if bar.disable and 4 * done // total > quarters:
+                    quarters = 4 * done // total
+                    seconds = count_of(round(time.perf_counter() - start), "second")
+                    self.tell(f"{25 * quarters} % after {seconds}")
 
             yield count
 
@@ -117,6 +136,19 @@ class Progress:
             self._bar.clear()
             click.echo(_line(row, self._epochs), err=True)
             self._bar.reset()
+
+
+def count_of(number: int, noun: str) -> str:
+    """Say how many there are.
+
+    Args:
+        number: How many.
+        noun: Of what, in the singular.
+
+    Returns:
+        Words such as "1 step" or "2 steps".
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def describe_device(name: str) -> str:

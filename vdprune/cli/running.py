@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -41,10 +41,7 @@ def run_to_the_end(
         run.run()
     except TrainingInterruptedError as interruption:
         progress.end()
-        click.echo(
-            f"vdprune: {interruption}; {run.out} is written, go on with {how_to_go_on}", err=True
-        )
-        sys.exit(128 + received[0])
+        leave(f"{interruption}; {run.out} is written, go on with {how_to_go_on}", received)
     except DeviceError as error:
         if len(run.checkpoint.history) == run.epochs_before:
             raise
@@ -53,6 +50,26 @@ def run_to_the_end(
         progress.end()
     if run.checkpoint.pruned:  # fine-tuning is done: what it needed to go on is needed no more
         save_checkpoint(run.out, run.checkpoint)
+
+
+def leave(words: str, received: list[int]) -> NoReturn:
+    """Leave the program, which was interrupted.
+
+    Args:
+        words: What is done and how to go on.
+        received: The signals that `watching_signals` collected.
+    """
+    click.echo(f"vdprune: {words}", err=True)
+    sys.exit(128 + received[0])
+
+
+def same_command() -> str:
+    """Tell the command that was given.
+
+    Returns:
+        The command, in backticks, after words that say that it is the same.
+    """
+    return f"the same command, `{shlex.join(['vdprune', *sys.argv[1:]])}`"
 
 
 def how_to_resume(out: Path, gpu: int | None) -> str:
@@ -94,6 +111,7 @@ def print_run(run: "TrainingRun", as_json: bool) -> None:
         run: The run, done.
         as_json: Whether to print one JSON object.
     """
+    from vdprune.cli.progress import count_of
     from vdprune.cli.results import describe_file, print_result
     from vdprune.evaluation import evaluate
 
@@ -114,10 +132,12 @@ def print_run(run: "TrainingRun", as_json: bool) -> None:
     result["preparation_seconds"] = before
     print_result(result, as_json, split.description)
     if not as_json:
-        epochs = f"{len(history)} epoch{'' if len(history) == 1 else 's'}"
         what = f", of which {_tell_time(before)} for the teacher and the images" if before else ""
+        epochs = count_of(len(history), "epoch")
         click.echo(f"{epochs} in {_tell_time(result['seconds'])}{what}")
 
 
 def _tell_time(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 60 else f"{seconds / 60:.1f} minutes"
+    from vdprune.cli.progress import count_of
+
+    return count_of(round(seconds), "second") if seconds < 60 else f"{seconds / 60:.1f} minutes"

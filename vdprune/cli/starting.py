@@ -8,10 +8,12 @@ import click
 import numpy
 from chainer.backend import Device
 
-from vdprune.checkpoint import Checkpoint, count_epochs
+from vdprune.chain import VariationalDropoutChain
+from vdprune.checkpoint import Checkpoint
 from vdprune.cli.loading import load_checkpoint, load_its_dataset
 from vdprune.cli.progress import Progress
-from vdprune.cli.running import run_to_the_end
+from vdprune.cli.running import leave, run_to_the_end, same_command
+from vdprune.cli.same_run import check_same_run
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError
 from vdprune.recipes.files import change_recipe, load_recipe
@@ -19,9 +21,16 @@ from vdprune.recipes.recipe import Recipe, Teacher
 from vdprune.recipes.tables import from_table
 from vdprune.storage import check_replaceable, check_writable
 from vdprune.training.files import best_path, copies_path, teacher_path
-from vdprune.training.lessons import Lessons, list_augmentations
+from vdprune.training.lessons import Lessons, check_memory, list_augmentations
 from vdprune.training.start import start_checkpoint
-from vdprune.training.teaching import load_teacher, start_teacher
+from vdprune.training.teaching import (
+    Begun,
+    load_teacher,
+    needs_training,
+    read_begun,
+    recipe_of_teacher,
+    start_teacher,
+)
 from vdprune.training.trainer import TrainingRun
 
 _RECIPES = {"variational": "paper", "magnitude": "magnitude"}
@@ -65,7 +74,9 @@ class Order:
         """Make the recipe."""
         recipe = load_recipe(self.name_of_recipe, self.arch or "lenet300")
         recipe = self._with_teacher(recipe.with_options(**self.fields))
-        return change_recipe(recipe, list(self.set))
+        recipe = change_recipe(recipe, list(self.set))
+        recipe_of_teacher(recipe)  # or it says why not
+        return recipe
 
     def _with_teacher(self, recipe: Recipe) -> Recipe:
         if self.teacher is None:
@@ -93,9 +104,9 @@ def start_run(order: Order, device: Device, progress: Progress, received: list[i
     for path in (out, best_path(out)):
         check_replaceable(path)
         if path.exists() and not order.overwrite:
+            resume = "go on with its run with --resume, " if out.exists() else ""
             raise ArgumentError(
-                f"{path} exists: go on with its run with --resume, replace it with --overwrite, or "
-                "give another file with --out"
+                f"{path} exists: {resume}replace it with --overwrite, or give another file with --out"
             )
     for role, given in (("teacher", order.teacher), ("init", order.init)):
         if given is not None and given.resolve() in [file.resolve() for file in _files(out)]:
@@ -110,6 +121,8 @@ def start_run(order: Order, device: Device, progress: Progress, received: list[i
     init = None if order.init is None else load_checkpoint(order.init)
     options = {} if order.width is None else {"width": order.width}
     start_checkpoint(recipe, order.arch or "lenet300", data, init, **options)  # or it says why not
+    if init is not None:
+        _tell_of_cut_weights(order, recipe, init, progress)
     lessons, seconds = _prepare(recipe, data, out, device, progress, received)
     checkpoint = start_checkpoint(recipe, order.arch or "lenet300", data, init, **options)
     checkpoint = replace(checkpoint, preparation=seconds)
@@ -121,18 +134,38 @@ def start_run(order: Order, device: Device, progress: Progress, received: list[i
 def resume_run(
     order: Order, device: Device, progress: Progress, received: list[int]
 ) -> TrainingRun:
-    """Take up the run in a checkpoint; the arguments are those of `start_run`."""
+    """Take up the run in a checkpoint; the arguments are those of `start_run`.
+
+    Where only its teacher was begun, that goes on.
+    """
     out = order.out
+    if not out.exists():
+        _check_teacher_is_begun(order)
+        return start_run(order, device, progress, received)
     checkpoint = load_checkpoint(out)
     recipe = from_table(checkpoint.recipe)
-    _check_same_run(order, checkpoint, recipe)
+    check_same_run(order, checkpoint, recipe)
+    begun = read_begun(out)
     data = load_its_dataset(out, checkpoint.dataset, order.dataset, order.data_root)
     data = data.hold_out(recipe.validation)
-    if count_epochs(out) >= recipe.epochs:  # nothing is left to be learned
+    if begun.epochs >= recipe.epochs:  # nothing is left to be learned
         lessons = Lessons(data.train, replace(recipe, teacher=None, copies=0), out)
     else:
-        lessons, _ = _prepare(recipe, data, out, device, progress, received)
+        lessons, _ = _prepare(recipe, data, out, device, progress, received, begun)
     return TrainingRun.resume(out, data, device, progress.callbacks, lessons)
+
+
+def _check_teacher_is_begun(order: Order) -> None:
+    out, path = order.out, teacher_path(order.out)
+    if not path.exists():
+        raise ArgumentError(f"there is no run in {str(out)!r} to go on with: leave --resume out")
+    recipe = order.make_recipe()
+    if recipe.teacher is None or recipe.teacher.file:
+        raise ArgumentError(
+            f"there is no run in {str(out)!r} yet, only its teacher's in {path}, and the recipe "
+            f"{recipe.name} trains none: give all options that the run began with beside --resume, or "
+            "leave --resume out to begin another one"
+        )
 
 
 def _files(out: Path) -> list[Path]:
@@ -146,6 +179,21 @@ def _load_data(order: Order, recipe: Recipe) -> Dataset:
     return load_dataset(name, order.data_root).hold_out(recipe.validation)
 
 
+def _tell_of_cut_weights(
+    order: Order, recipe: Recipe, init: Checkpoint, progress: Progress
+) -> None:
+    sparsity, first = init.model.sparsity(), recipe.phases[0]
+    cut = sparsity.weights - sparsity.nonzero
+    if cut:
+        fate = "stay there"
+        if first.kind == "dense":
+            fate = f"are trained like the others, for the phase {first.name} is dense"
+        progress.tell(
+            f"{cut:,} of {sparsity.weights:,} weights in {order.init} are cut: they start at zero and "
+            f"{fate}"
+        )
+
+
 def _prepare(
     recipe: Recipe,
     data: Dataset,
@@ -153,59 +201,85 @@ def _prepare(
     device: Device,
     progress: Progress,
     received: list[int],
+    begun: Begun | None = None,
 ) -> tuple[Lessons, float]:
     """Make all that the network is to be shown.
 
     Returns:
         It, and the seconds that it took, now or before.
     """
+    check_memory(data.train, recipe)
     seconds, teacher = 0.0, None
     if recipe.teacher is not None:
-        if not recipe.teacher.file:
-            run = start_teacher(recipe, data, out, device, progress.callbacks)
-            if not run.is_finished:
-                progress.tell(f"training the teacher first, into {teacher_path(out)}")
-                run_to_the_end(run, progress, received, "the same command")
-            seconds = sum(row["seconds"] for row in run.checkpoint.history)
-        teacher = load_teacher(recipe.teacher, data, out, device)
-    makes_copies = recipe.copies > 0 and bool(list_augmentations(recipe))
-    if makes_copies:
-        progress.tell(f"changed copies of the training images are kept in {copies_path(out, 0)}")
-    with progress.counting("image") as count:
-        lessons = Lessons(data.train, recipe, out, teacher, count)
+        if needs_training(recipe.teacher, out, begun):
+            seconds = _train_teacher(recipe, data, out, device, progress, received, begun)
+        teacher = load_teacher(recipe.teacher, data, out, device, begun)
+    lessons = _make_lessons(recipe, data, out, teacher, progress, received)
     return lessons, seconds + lessons.seconds
 
 
-def _check_same_run(order: Order, checkpoint: Checkpoint, recipe: Recipe) -> None:
-    """Refuse options that say something else than the run that is to be resumed.
+def _train_teacher(
+    recipe: Recipe,
+    data: Dataset,
+    out: Path,
+    device: Device,
+    progress: Progress,
+    received: list[int],
+    begun: Begun | None,
+) -> float:
+    """Train a teacher to the end, if it is not trained yet.
 
-    Data may have moved: whether they are the same is told by what they hold.
+    Returns:
+        The seconds that it took, now or before.
     """
-    given = {"arch": order.arch, "width": order.width, **order.fields}
-    stored = {
-        "arch": checkpoint.arch,
-        "width": checkpoint.arch_kwargs.get("width", 1.0),
-        **{name: getattr(recipe, name) for name in order.fields},
-    }
-    if order.recipe is not None or order.method is not None:
-        given["recipe"] = load_recipe(order.name_of_recipe, checkpoint.arch).name
-        stored["recipe"] = recipe.name
-    if order.teacher is not None:
-        given["teacher"] = str(order.teacher)
-        stored["teacher"] = (recipe.teacher.file or "of its own") if recipe.teacher else "none"
-    for name, value in given.items():
-        if value is not None and value != stored[name]:
-            raise ArgumentError(
-                f"{order.out} holds a run with {name} {stored[name]}, not {value}: a run goes on as it "
-                f"began, so leave --{name.replace('_', '-')} out, or begin another with --out"
-            )
-    for setting in order.set:
-        if change_recipe(recipe, [setting]) != recipe:
-            raise ArgumentError(
-                f"{order.out} holds a run without {setting!r}: a run goes on as it began, so leave "
-                "--set out, or begin another with --out"
-            )
-    if order.init is not None:
-        raise ArgumentError(
-            "--init is for the beginning of a run: leave it out, or leave --resume out"
+    path = teacher_path(out)
+    if begun is not None:
+        state = "only begun: it is trained on" if path.exists() else "missing: it is trained again"
+        progress.tell(
+            f"{path}, the teacher of the run in {out}, is {state}, and the run goes on if that gives "
+            "the same network, as the same --threads, device and recipe do"
         )
+    run = start_teacher(recipe, data, out, device, progress.callbacks)
+    if run.is_finished:
+        progress.tell(f"the teacher in {path} is trained already")
+    else:
+        progress.tell(f"training the teacher first, into {path}")
+        run_to_the_end(run, progress, received, same_command())
+    return sum(row["seconds"] for row in run.checkpoint.history)
+
+
+def _make_lessons(
+    recipe: Recipe,
+    data: Dataset,
+    out: Path,
+    teacher: VariationalDropoutChain | None,
+    progress: Progress,
+    received: list[int],
+) -> Lessons:
+    ways = len(list_augmentations(recipe)) if recipe.copies else 0
+    answers = "" if teacher is None else ", with the teacher's answers to them"
+    copies = f"{recipe.copies} changed cop{'y' if recipe.copies == 1 else 'ies'}"
+    try:
+        with progress.counting("image", f"{copies} of the training images{answers}") as count:
+            lessons = Lessons(data.train, recipe, out, teacher, count)
+    except KeyboardInterrupt:
+        if not ways:
+            raise
+        leave(
+            "stopped while the changed copies of the training images were made, which will be made "
+            f"again; {_tell_what_is_kept(recipe, out)}go on with {same_command()}",
+            received,
+        )
+    if ways:
+        paths = ", ".join(str(copies_path(out, number)) for number in range(ways))
+        progress.tell(f"changed copies of the training images are kept in {paths}")
+    return lessons
+
+
+def _tell_what_is_kept(recipe: Recipe, out: Path) -> str:
+    kept = [f"the run in {out}"] if out.exists() else []
+    if recipe.teacher is not None and not recipe.teacher.file:
+        kept.insert(0, f"the teacher in {teacher_path(out)}, which is done,")
+    if not kept:
+        return ""
+    return f"{' and '.join(kept)} {'is' if len(kept) == 1 else 'are'} kept; "

@@ -17,7 +17,6 @@ from vdprune.cli.options import (
     threads_option,
 )
 from vdprune.cli.running import how_to_resume, print_run, run_to_the_end, watching_signals
-from vdprune.errors import ArgumentError
 
 if TYPE_CHECKING:
     from vdprune.cli.starting import Order
@@ -74,9 +73,10 @@ if TYPE_CHECKING:
     "--set",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Change any field of the recipe, those of a phase under its name: "
-    "--set variational.learning_rate='[[0, 1e-3], [50, 0]]'; nothing after the = takes a table away, as "
-    "--set teacher=.  Can be given several times.",
+    help="Change a field of the recipe, as --show-recipe prints it: teacher.weight=0.5; of a phase "
+    "under its name: sparsify.kl_weight='[[5, 0], [20, 14]]' (points of epoch and value, or one "
+    "number), rounds.cuts.0.compression=140 (cuts count from 0). Nothing after the = takes a table "
+    "away: teacher=. Can be given several times.",
 )
 @click.option(
     "--teacher",
@@ -156,10 +156,6 @@ def _train(
         progress = Progress(quiet, lambda: bool(received))
         if not resume:
             check_checkpoint_name(order.out)
-        elif not order.out.exists():
-            raise ArgumentError(
-                f"there is no run in {str(order.out)!r} to go on with: leave --resume out"
-            )
         prepare = resume_run if resume else start_run
         run = prepare(order, device, progress, received)
         run_to_the_end(run, progress, received, how_to_resume(order.out, gpu))

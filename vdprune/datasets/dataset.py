@@ -95,7 +95,7 @@ class Dataset:
             A data set with ``count`` fewer training examples; this one if ``count`` is 0.
 
         Raises:
-            ArgumentError: There are not that many training examples.
+            ArgumentError: There are not that many training examples, or a class would have none left.
         """
         if count == 0:
             return self
@@ -107,6 +107,12 @@ class Dataset:
             )
         order = numpy.random.default_rng(_VALIDATION_SEED).permutation(total)
         held_out, kept = numpy.sort(order[:count]), numpy.sort(order[count:])
+        lost = numpy.setdiff1d(self.train.t, self.train.t[kept])
+        if lost.size:
+            raise ArgumentError(
+                f"{count} validation examples held out of the {total} training examples of {self.name} "
+                f"leave none of class {lost[0]}: some of every class must be left, so hold out fewer"
+            )
         return replace(
             self,
             train=Split(

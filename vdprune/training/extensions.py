@@ -237,14 +237,18 @@ class Checkpoints(Extension):
     Args:
         save: Writes it.
         should_stop: Whether training shall stop after this step.
+        epochs_before: Epochs of earlier runs, from which on those of this one are numbered.
     """
 
     trigger = (1, "iteration")
     priority = 0
 
-    def __init__(self, save: Callable[[], None], should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, save: Callable[[], None], should_stop: Callable[[], bool], epochs_before: int
+    ) -> None:
         self._save = save
         self._should_stop = should_stop
+        self._epochs_before = epochs_before
 
     def __call__(self, trainer: Trainer) -> None:
         """Write it if it is time to."""
@@ -254,7 +258,7 @@ class Checkpoints(Extension):
         if stop:
             steps = trainer.updater.iteration
             raise TrainingInterruptedError(
-                f"stopped in epoch {trainer.updater.epoch + 1} after {steps} "
+                f"stopped in epoch {self._epochs_before + trainer.updater.epoch + 1} after {steps} "
                 f"step{'' if steps == 1 else 's'}"
             )
 

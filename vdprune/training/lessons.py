@@ -1,8 +1,10 @@
 """What a network is shown in training."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,8 @@ class Lessons:
         recipe: The recipe.
         out: The run's checkpoint; changed copies of images are kept beside it.
         teacher: The recipe's teacher, or None.
-        on_progress: Called while copies are made, with what is done of how much.
+        on_progress: Called while copies are made, with their file and what is done of how much; for the
+            first time before anything is.
 
     Its ``seconds`` are the time that it took to make what is shown, its ``teacher_sha256`` is the
     teacher's, empty without one.
@@ -44,7 +47,7 @@ class Lessons:
         recipe: Recipe,
         out: Path,
         teacher: VariationalDropoutChain | None = None,
-        on_progress: Callable[[int, int], Any] = lambda done, total: None,
+        on_progress: Callable[[Path, int, int], Any] = lambda path, done, total: None,
     ) -> None:
         self._train = train
         self._teacher = teacher
@@ -55,15 +58,16 @@ class Lessons:
         if recipe.teacher is not None and teacher is None:
             raise ArgumentError(f"the recipe {recipe.name} has a teacher: give Lessons the network")
         for augmentation in list_augmentations(recipe) if recipe.copies else ():
+            path = copies_path(out, len(self._copies))
             copies = load_or_make_copies(
-                copies_path(out, len(self._copies)),
+                path,
                 train.x,
                 train.fingerprint(),
                 augmentation,
                 recipe.copies,
                 recipe.seed,
                 teacher,
-                on_progress,
+                partial(on_progress, path),
             )
             self._copies[augmentation] = copies
             self.seconds += copies.seconds
@@ -102,6 +106,26 @@ def list_augmentations(recipe: Recipe) -> list[Augmentation]:
     """
     found = (_augmentation_of(phase) for phase in recipe.phases)
     return list(dict.fromkeys(_kind_of(augmentation) for augmentation in found if augmentation))
+
+
+def check_memory(train: Split, recipe: Recipe) -> None:
+    """Make sure that the changed copies that a recipe asks for can be held in memory.
+
+    Args:
+        train: The training examples.
+        recipe: The recipe.
+
+    Raises:
+        ArgumentError: They take more than the machine has.
+    """
+    needed = recipe.copies * len(list_augmentations(recipe)) * train.x.nbytes
+    present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > present:
+        raise ArgumentError(
+            f"copies is {recipe.copies}: so many changed copies of the training images take "
+            f"{needed / 1e9:,.1f} GB of memory, this machine has {present / 1e9:,.1f} GB: take fewer, "
+            "or 0 to change images as they are needed"
+        )
 
 
 def _augmentation_of(phase: Phase) -> Augmentation | None:

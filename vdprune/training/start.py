@@ -81,10 +81,11 @@ def check_data(checkpoint: Checkpoint, dataset: Dataset, batch_size: int) -> Non
     """
     examples, kwargs = len(dataset.train.x), checkpoint.arch_kwargs
     if batch_size > examples:
-        raise ArgumentError(
-            f"batch_size is {batch_size}, there are {examples} training examples: it must not be "
-            "larger"
-        )
+        found = f"there are {examples} training examples"
+        if dataset.validation is not None:
+            held_out = len(dataset.validation.x)
+            found = f"validation {held_out} leaves {examples} of {examples + held_out} training examples"
+        raise ArgumentError(f"batch_size is {batch_size}, {found}: it must not be larger")
     if (list(dataset.input_shape), dataset.classes) != (kwargs["input_shape"], kwargs["classes"]):
         raise ArgumentError(
             f"{dataset.name} has examples of shape {dataset.input_shape} in {dataset.classes} "

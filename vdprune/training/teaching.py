@@ -1,21 +1,107 @@
 """The teacher of a run: read from a file, or trained before."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 from chainer.backend import Device
 
+from vdprune.archs import check_arch
 from vdprune.chain import VariationalDropoutChain
-from vdprune.checkpoint import Checkpoint, load_checkpoint
+from vdprune.checkpoint import Checkpoint, count_epochs, load_checkpoint
 from vdprune.datasets import Dataset
-from vdprune.errors import ArgumentError
+from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.recipes.files import load_recipe
 from vdprune.recipes.recipe import Recipe, Teacher
-from vdprune.recipes.tables import to_table
+from vdprune.recipes.tables import from_table, to_table
 from vdprune.training.callbacks import Callbacks
 from vdprune.training.files import teacher_path
 from vdprune.training.lessons import Lessons
 from vdprune.training.start import start_checkpoint
+from vdprune.training.teacher_logits import teacher_sha256
 from vdprune.training.trainer import TrainingRun
+
+
+@dataclass(frozen=True)
+class Begun:
+    """How far a run is that shall go on, and whom it learns from.
+
+    Args:
+        out: Its checkpoint.
+        epochs: Epochs that are done.
+        teacher_sha256: Of its teacher; empty without one.
+    """
+
+    out: Path
+    epochs: int
+    teacher_sha256: str
+
+
+def read_begun(out: Path) -> Begun:
+    """Read how far the run in a checkpoint is.
+
+    Args:
+        out: The checkpoint.
+
+    Returns:
+        What is in it.
+
+    Raises:
+        FileFormatError: It can't be used, or holds no run to go on with.
+    """
+    found: list[Begun] = []
+
+    def read(group: h5py.Group, _: Checkpoint) -> None:
+        attributes = group.attrs
+        found.append(Begun(out, int(attributes["epoch"]), str(attributes["teacher_sha256"])))
+
+    load_checkpoint(out, read)
+    return found[0]
+
+
+def needs_training(teacher: Teacher, out: Path, begun: Begun | None) -> bool:
+    """Tell whether a run's teacher has to be trained, or may have to be, before the run goes on.
+
+    Args:
+        teacher: The recipe's teacher.
+        out: The run's checkpoint.
+        begun: The run that shall go on; None for one that begins.
+
+    Returns:
+        False where the teacher is a file, or the one beside ``out`` can only be taken as it is.
+    """
+    path = teacher_path(out)
+    if teacher.file:
+        return False
+    if begun is None or not path.exists():
+        return True
+    found = load_checkpoint(path)
+    is_finished = count_epochs(path) >= from_table(found.recipe).epochs
+    return teacher_sha256(found.model) != begun.teacher_sha256 and not is_finished
+
+
+def recipe_of_teacher(recipe: Recipe) -> Recipe | None:
+    """Load the recipe that a run's teacher is trained by.
+
+    Args:
+        recipe: The run's recipe.
+
+    Returns:
+        It, with the run's seed and validation examples; None where no teacher is to be trained.
+
+    Raises:
+        ArgumentError: There is no such recipe or arch, or the teacher would need one itself.
+    """
+    teacher = recipe.teacher
+    if teacher is None or teacher.file:
+        return None
+    check_arch(teacher.arch)
+    found = load_recipe(teacher.recipe, teacher.arch).with_options(
+        seed=recipe.seed, validation=recipe.validation
+    )
+    if found.teacher is not None:
+        raise ArgumentError(f"the teacher's recipe {found.name} has a teacher itself")
+    return found
 
 
 def start_teacher(
@@ -36,22 +122,18 @@ def start_teacher(
     Raises:
         ArgumentError: The file beside ``out`` is of another teacher.
     """
-    teacher = recipe.teacher
-    if teacher is None or teacher.file:
+    teacher, its_recipe = recipe.teacher, recipe_of_teacher(recipe)
+    if teacher is None or its_recipe is None:
         raise ArgumentError(f"the recipe {recipe.name} has no teacher that is to be trained")
     path = teacher_path(out)
-    its_recipe = load_recipe(teacher.recipe, teacher.arch).with_options(
-        seed=recipe.seed, validation=recipe.validation
-    )
-    if its_recipe.teacher is not None:
-        raise ArgumentError(f"the teacher's recipe {its_recipe.name} has a teacher itself")
     if path.exists():
         found = load_checkpoint(path)
         if (found.arch, found.recipe) != (teacher.arch, to_table(its_recipe)):
             raise ArgumentError(
                 f"{path} is not of a {teacher.arch} by the recipe {its_recipe.name} with seed "
-                f"{recipe.seed} and {recipe.validation} validation examples: remove it, or give it with "
-                "--teacher if it is the one to learn from"
+                f"{recipe.seed} and {recipe.validation} validation examples: give the options that it "
+                "began with, remove it, or begin a run with it as --teacher if it is the one to learn "
+                "from"
             )
         return TrainingRun.resume(path, dataset, device, callbacks)
     checkpoint = start_checkpoint(its_recipe, teacher.arch, dataset)
@@ -60,7 +142,7 @@ def start_teacher(
 
 
 def load_teacher(
-    teacher: Teacher, dataset: Dataset, out: Path, device: Device
+    teacher: Teacher, dataset: Dataset, out: Path, device: Device, begun: Begun | None = None
 ) -> VariationalDropoutChain:
     """Read a teacher from its file.
 
@@ -69,17 +151,25 @@ def load_teacher(
         dataset: The run's data.
         out: The run's checkpoint.
         device: Where it is to work.
+        begun: The run that shall go on with it; None for one that begins.
 
     Returns:
         The network.
 
     Raises:
         FileFormatError: The file can't be used.
-        ArgumentError: It takes other data.
+        ArgumentError: It takes other data, or is not the teacher that the run began with.
     """
     path = Path(teacher.file) if teacher.file else teacher_path(out)
+    if begun is not None and not path.exists():
+        raise FileFormatError(
+            f"the run in {out} learns from a teacher in {str(path)!r}, and there is no such file here: "
+            "put it back, or go on in the folder that the run began in"
+        )
     checkpoint = load_checkpoint(path)
     _check_data(path, checkpoint, dataset)
+    if begun is not None:
+        _check_same_teacher(path, checkpoint, begun)
     checkpoint.model.to_device(device)
     return checkpoint.model
 
@@ -91,4 +181,17 @@ def _check_data(path: Path, checkpoint: Checkpoint, dataset: Dataset) -> None:
             f"the teacher {path} takes examples of shape {found[0]} in {found[1]} classes, "
             f"{dataset.name} has {dataset.input_shape} in {dataset.classes}: a teacher must know the "
             "task"
+        )
+
+
+def _check_same_teacher(path: Path, checkpoint: Checkpoint, begun: Begun) -> None:
+    """Refuse another network before anything is made with it."""
+    found, expected = teacher_sha256(checkpoint.model), begun.teacher_sha256
+    if found != expected:
+        is_own = path == teacher_path(begun.out)
+        again = ", remove it to have it trained again" if is_own else ""
+        raise ArgumentError(
+            f"{path}: the teacher is not the one that the run in {begun.out} began with: its "
+            f"teacher_sha256 is {found[:12]}..., expected {expected[:12]}...: put that one back{again}, "
+            "or begin another run"
         )

@@ -233,15 +233,17 @@ class TrainingRun:
         yield Cuts(model, phase.cuts, recipe.threshold, first_step, recipe.compact_every > 0)
         if model.xp is not numpy:
             yield RandomOnGpu()
-        yield Checkpoints(self._save, self._callbacks.should_stop)
+        yield Checkpoints(self._save, self._callbacks.should_stop, self.epochs_before)
 
     def _count_step(self, iteration: int) -> None:
         self._iteration = iteration
         self._callbacks.on_step(iteration)
 
     def _tell_what_is_kept(self) -> str:
-        epochs = len(self.checkpoint.history) - self.epochs_before
-        return f" ({self.out} is that of epoch {epochs})" if epochs else " (no epoch was completed)"
+        epochs = len(self.checkpoint.history)
+        if epochs == self.epochs_before:
+            return " (no epoch was completed)"
+        return f" ({self.out} is that of epoch {epochs})"
 
     def _describe_network(self) -> dict[str, float]:
         model = self.checkpoint.model

@@ -74,7 +74,8 @@ def load_or_make_copies(
         copies: How many copies.
         seed: Of the warps.
         teacher: The network whose logits are wanted, or None; its device is used.
-        on_progress: Called while they are made, with what is done of how much.
+        on_progress: Called while they are made, with what is done of how much; for the first time
+            before anything is.
 
     Returns:
         The copies.
@@ -123,6 +124,7 @@ def make_copies(
         done += examples
         on_progress(done, total)
 
+    count(0)
     plain_logits = None if teacher is None else compute_logits(teacher, images, count)
     augmentation, random = replace(augmentation, probability=1.0), numpy.random.RandomState(seed)
     warped = numpy.empty((copies, *images.shape), images.dtype)
