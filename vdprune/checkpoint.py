@@ -121,17 +121,17 @@ def holds_run(path: Path) -> bool:
         return False
 
 
-def count_epochs(path: Path) -> int:
+def count_epochs(path: Path) -> int | None:
     """Tell how far the run in a checkpoint has got.
 
     Args:
         path: The checkpoint, which can be read.
 
     Returns:
-        Epochs that are done; 0 where there is no run to go on with.
+        Epochs that are done; None where there is no run to go on with.
     """
     with h5py.File(path) as file:
-        return int(file["training"].attrs["epoch"]) if "training" in file else 0
+        return int(file["training"].attrs["epoch"]) if "training" in file else None
 
 
 def load_checkpoint(

@@ -61,13 +61,14 @@ def test_a_dense_network_has_curves_alone(run: Run, trained: Path, tmp_path: Pat
     [
         (30, 30, [0, 20]),  # a run that is done
         (5, 5, [0, 20]),  # one that is not
-        (5, 0, [0, 20]),  # the same, pruned
-        (80, 0, [50, 70]),  # a fine-tuning that is done
+        (5, None, [0, 20]),  # the same, pruned
+        (80, None, [50, 70]),  # a fine-tuning that is done
         (53, 3, [50, 70]),  # one that is not
+        (50, 0, [50, 70]),  # one that has just begun
     ],
 )
 def test_where_phases_begin(
-    monkeypatch: pytest.MonkeyPatch, rows: int, done: int, starts: list[int]
+    monkeypatch: pytest.MonkeyPatch, rows: int, done: int | None, starts: list[int]
 ) -> None:
     monkeypatch.setattr("vdprune.checkpoint.count_epochs", lambda path: done)
     recipe = {"phases": [{"name": "a", "epochs": 20}, {"name": "b", "epochs": 10}]}

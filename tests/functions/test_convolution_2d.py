@@ -260,3 +260,19 @@ def test_chainer_refuses_what_does_not_fit(
     with pytest.raises(error) as found:
         convolution_2d(*arrays, **arguments)
     assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"pad": (2, 1), "dilate": (1, 2)}], ids=str)
+def test_weights_that_are_zero(only_fused: None, arguments: dict[str, Any]) -> None:
+    """They are left out where no gradients are wanted; where some are, theirs are as any others'."""
+    x, W, b = make_inputs((3, 2, 8, 7), (4, 2, 3, 2))
+    W *= numpy.random.random(W.shape) < 0.1
+    assert_same_as_chainers([x, W, b], **arguments)
+    ways = []
+    with pytest.MonkeyPatch.context() as patch, chainer.no_backprop_mode():
+        choose = convolution_products.choose_products
+        patch.setattr(MODULE, "choose_products", lambda *a: ways.append(choose(*a)) or ways[-1])
+        y = convolution_2d(x, W, b, **arguments)
+    assert isinstance(ways[0], convolution_products.SparseProducts)
+    expected = F.convolution_2d(x, W, b, **arguments)
+    numpy.testing.assert_allclose(y.array, expected.array, rtol=1e-10, atol=1e-12)

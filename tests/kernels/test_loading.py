@@ -6,8 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import chainer
+import numpy
 import pytest
 
+from vdprune.functions import variational_dropout_convolution_2d
+from vdprune.functions.sparse_products import SparseProducts
 from vdprune.kernels import (
     convolution,
     cpu,
@@ -15,11 +19,21 @@ from vdprune.kernels import (
     loading,
     noise,
     pooling,
+    sparse_convolution,
     unfolding,
     winograd,
 )
 
-MODULES = (convolution, cpu, linear, noise, pooling, unfolding, winograd)
+MODULES = (
+    convolution,
+    cpu,
+    linear,
+    noise,
+    pooling,
+    sparse_convolution,
+    unfolding,
+    winograd,
+)
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 from vdprune.kernels import loading
@@ -42,6 +56,20 @@ def test_every_kernel_is_ready_afterwards() -> None:
     loading.load_kernels(lambda: None)
     for name, kernel in list_kernels().items():
         assert kernel.signatures, name
+
+
+def test_a_sparse_convolution_compiles_no_others() -> None:
+    loading.load_kernels(lambda: None)
+    kernels = sparse_convolution.sum_shifted, sparse_convolution.correlate
+    before = [len(kernel.signatures) for kernel in kernels]
+    x, W = numpy.ones((2, 3, 6, 6), "f4"), numpy.ones((4, 3, 3, 3), "f4")
+    log_sigma2 = numpy.full(W.shape, 9, "f4")
+    log_sigma2[:, :, 0, 0] = -9
+    inputs = [chainer.Variable(a) for a in (x, W, log_sigma2)]
+    y, _ = variational_dropout_convolution_2d(*inputs)
+    assert isinstance(y.creator.way, SparseProducts)
+    chainer.functions.sum(y).backward()
+    assert [len(kernel.signatures) for kernel in kernels] == before
 
 
 def test_compiles_once_and_says_so(tmp_path: Path) -> None:

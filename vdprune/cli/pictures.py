@@ -69,7 +69,9 @@ def _phases(file: Path, loaded: LoadedFile) -> list[tuple[str, int]]:
     phases = loaded.recipe["phases"]
     lengths = [phase["epochs"] for phase in phases]
     # epochs of the recipe; before a fine-tuning there were others, of another recipe
-    done = count_epochs(file) or min(sum(lengths), len(loaded.history))
+    done = count_epochs(file)
+    if done is None:
+        done = min(sum(lengths), len(loaded.history))
     starts = accumulate(lengths, initial=len(loaded.history) - done)
     return [(phase["name"], start) for phase, start in zip(phases, starts, strict=False)]
 

@@ -126,7 +126,8 @@ def print_run(run: "TrainingRun", as_json: bool) -> None:
         checkpoint.model.sparsity(),
         evaluate(checkpoint.model, split),
     )
-    history, before = checkpoint.history[run.epochs_before :], checkpoint.preparation
+    history = checkpoint.history[run.epochs_before :]
+    before = 0.0 if run.epochs_before else checkpoint.preparation  # else it was an earlier run's
     result["epochs"] = len(history)
     result["seconds"] = sum(row["seconds"] for row in history) + before
     result["preparation_seconds"] = before

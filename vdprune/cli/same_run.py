@@ -32,8 +32,9 @@ def check_same_run(order: "Order", checkpoint: Checkpoint, recipe: Recipe) -> No
         **{name: getattr(recipe, name) for name in order.fields},
     }
     if order.recipe is not None or order.method is not None:
-        given["recipe"] = load_recipe(order.name_of_recipe, checkpoint.arch).name
-        stored["recipe"] = recipe.name
+        option = "method" if order.recipe is None else "recipe"
+        given[option] = load_recipe(order.name_of_recipe, checkpoint.arch).name
+        stored[option] = recipe.name
     if order.teacher is not None:
         given["teacher"] = str(order.teacher)
         stored["teacher"] = (recipe.teacher.file or "of its own") if recipe.teacher else "none"
@@ -43,12 +44,11 @@ def check_same_run(order: "Order", checkpoint: Checkpoint, recipe: Recipe) -> No
                 f"{order.out} holds a run with {name} {stored[name]}, not {value}: a run goes on as it "
                 f"began, so leave --{name.replace('_', '-')} out, or begin another with --out"
             )
-    for setting in order.set:
-        if change_recipe(recipe, [setting]) != recipe:
-            raise ArgumentError(
-                f"{order.out} holds a run without {setting!r}: a run goes on as it began, so leave "
-                "--set out, or begin another with --out"
-            )
+    if change_recipe(recipe, list(order.set)) != recipe:
+        raise ArgumentError(
+            f"{order.out} holds a run without {', '.join(order.set)}: a run goes on as it began, so "
+            "leave --set out, or begin another with --out"
+        )
     if order.init is not None:
         raise ArgumentError(
             "--init is for the beginning of a run: leave it out, or leave --resume out"

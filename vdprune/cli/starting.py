@@ -74,9 +74,7 @@ class Order:
         """Make the recipe."""
         recipe = load_recipe(self.name_of_recipe, self.arch or "lenet300")
         recipe = self._with_teacher(recipe.with_options(**self.fields))
-        recipe = change_recipe(recipe, list(self.set))
-        recipe_of_teacher(recipe)  # or it says why not
-        return recipe
+        return change_recipe(recipe, list(self.set))
 
     def _with_teacher(self, recipe: Recipe) -> Recipe:
         if self.teacher is None:
@@ -100,6 +98,7 @@ def start_run(order: Order, device: Device, progress: Progress, received: list[i
         The run.
     """
     recipe, out = order.make_recipe(), order.out
+    recipe_of_teacher(recipe)  # or it says why not
     check_writable(out)
     for path in (out, best_path(out)):
         check_replaceable(path)
@@ -214,7 +213,7 @@ def _prepare(
         if needs_training(recipe.teacher, out, begun):
             seconds = _train_teacher(recipe, data, out, device, progress, received, begun)
         teacher = load_teacher(recipe.teacher, data, out, device, begun)
-    lessons = _make_lessons(recipe, data, out, teacher, progress, received)
+    lessons = _make_lessons(recipe, data, out, teacher, progress, received, begun)
     return lessons, seconds + lessons.seconds
 
 
@@ -255,6 +254,7 @@ def _make_lessons(
     teacher: VariationalDropoutChain | None,
     progress: Progress,
     received: list[int],
+    begun: Begun | None,
 ) -> Lessons:
     ways = len(list_augmentations(recipe)) if recipe.copies else 0
     answers = "" if teacher is None else ", with the teacher's answers to them"
@@ -267,7 +267,7 @@ def _make_lessons(
             raise
         leave(
             "stopped while the changed copies of the training images were made, which will be made "
-            f"again; {_tell_what_is_kept(recipe, out)}go on with {same_command()}",
+            f"again; {_tell_what_is_kept(recipe, out, begun)}go on with {same_command()}",
             received,
         )
     if ways:
@@ -276,8 +276,8 @@ def _make_lessons(
     return lessons
 
 
-def _tell_what_is_kept(recipe: Recipe, out: Path) -> str:
-    kept = [f"the run in {out}"] if out.exists() else []
+def _tell_what_is_kept(recipe: Recipe, out: Path, begun: Begun | None) -> str:
+    kept = [] if begun is None else [f"the run in {out}"]
     if recipe.teacher is not None and not recipe.teacher.file:
         kept.insert(0, f"the teacher in {teacher_path(out)}, which is done,")
     if not kept:

@@ -128,8 +128,11 @@ def train_command(
     order = Order(out=out, data_root=data_root, overwrite=overwrite, **given)
     if show_recipe:
         from vdprune.recipes.files import format_recipe
+        from vdprune.training.teaching import recipe_of_teacher
 
-        click.echo(format_recipe(order.make_recipe()), nl=False)
+        recipe = order.make_recipe()
+        recipe_of_teacher(recipe)  # or it says why not
+        click.echo(format_recipe(recipe), nl=False)
         return
     run = _train(order, resume, gpu, threads, quiet)
     print_run(run, json)

@@ -23,7 +23,10 @@ class SparseProducts(FiltersFirst):
         _, self.pad, dilate = geometry
         self.W_shape, self.out_size, self.pixels = kept.shape, out_size, math.prod(out_size)
         self.places = numpy.flatnonzero(kept)
-        filters, self.channels, down, across = numpy.unravel_index(self.places, kept.shape)
+        # contiguous, as the kernels were compiled for
+        filters, self.channels, down, across = map(
+            numpy.ascontiguousarray, numpy.unravel_index(self.places, kept.shape)
+        )
         self.size = padded_size(kept.shape, geometry, out_size)
         self.shifts = down * dilate[0] * self.size[1] + across * dilate[1]
         # more than any shift: rows of inputs go on by that much, and those of gradients begin with it
@@ -65,7 +68,7 @@ class SparseProducts(FiltersFirst):
         return self._outputs(y, images).reshape(-1, self.pixels)
 
     def outputs_back(self, g: Any, images: int) -> Any:
-        """Lay out gradients of the outputs, after as many zeros as the largest shift."""
+        """Lay out gradients of the outputs, after more zeros than any shift."""
         laid_out = numpy.zeros(
             (self.W_shape[0], self.reach + images * math.prod(self.size)), g.dtype
         )

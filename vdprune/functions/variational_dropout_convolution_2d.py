@@ -47,7 +47,7 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
             self.k1,
             *self.flat("mean", "variance", "alpha", "slope"),
         )
-        kept = self.alpha > 0 if self.mask_variance else None
+        kept = ~(self.alpha < 0) if self.mask_variance else None
         self.way = choose_products(self.W.shape, self.geometry, self.groups, self.out_size, kept)
         self.factors = self.way.weights(self.mean), self.way.weights(self.variance)
         self.tasks = cut_into_tasks(len(x), x.itemsize, self.way, products=2)

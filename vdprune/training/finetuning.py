@@ -49,5 +49,4 @@ def finetuned_checkpoint(pruned: Checkpoint, epochs: int) -> Checkpoint:
         pruned,
         recipe=to_table(recipe),
         earlier_recipes=[*pruned.earlier_recipes, pruned.recipe],
-        preparation=0.0,
     )

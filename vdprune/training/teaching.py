@@ -76,7 +76,7 @@ def needs_training(teacher: Teacher, out: Path, begun: Begun | None) -> bool:
     if begun is None or not path.exists():
         return True
     found = load_checkpoint(path)
-    is_finished = count_epochs(path) >= from_table(found.recipe).epochs
+    is_finished = (count_epochs(path) or 0) >= from_table(found.recipe).epochs
     return teacher_sha256(found.model) != begun.teacher_sha256 and not is_finished
 
 
@@ -131,9 +131,9 @@ def start_teacher(
         if (found.arch, found.recipe) != (teacher.arch, to_table(its_recipe)):
             raise ArgumentError(
                 f"{path} is not of a {teacher.arch} by the recipe {its_recipe.name} with seed "
-                f"{recipe.seed} and {recipe.validation} validation examples: give the options that it "
-                "began with, remove it, or begin a run with it as --teacher if it is the one to learn "
-                "from"
+                f"{recipe.seed} and {recipe.validation} validation examples: give the options, "
+                "and the recipe, that it began with, remove it, or begin a run with it as --teacher "
+                "if it is the one to learn from"
             )
         return TrainingRun.resume(path, dataset, device, callbacks)
     checkpoint = start_checkpoint(its_recipe, teacher.arch, dataset)
