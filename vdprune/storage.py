@@ -58,6 +58,11 @@ def check_writable(path: Path) -> None:
     Raises:
         FileWriteError: Its folder is missing or can't be written to.
     """
+    if not path.parent.exists():
+        raise FileWriteError(
+            f"{path} can't be written: there is no folder {str(path.parent)!r}; make it, or choose "
+            "another file"
+        )
     try:
         if path.is_dir():
             raise IsADirectoryError(None, "it is a folder")

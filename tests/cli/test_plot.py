@@ -90,7 +90,7 @@ def test_a_file_in_the_place_of_the_folder(run: Run, trained: Path, tmp_path: Pa
     result = run("plot", trained / "weights.h5", "--out", "taken")
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
-    assert "taken" in result.stderr
+    assert "taken is a file: pictures go into a folder" in result.stderr
 
 
 def test_pictures_of_others_stay(run: Run, trained: Path, tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     result = CliRunner().invoke(kl_approximation.main, options)
     assert result.exit_code == 1
     assert result.output == (
-        "Error: pictures need matplotlib 3.8 or later, which is not installed: pip install matplotlib\n"
+        "Error: pictures need matplotlib 3.8 or later, which is not installed: "
+        f"{sys.executable} -m pip install matplotlib\n"
     )
     assert list(tmp_path.iterdir()) == []

@@ -35,7 +35,7 @@ def test_other_kinds_are_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileWriteError):
+    with pytest.raises(FileWriteError, match="there is no folder '.*nowhere'; make it"):
         plotting.check_picture(tmp_path / "nowhere" / "a.png")
 
 

@@ -227,5 +227,5 @@ def test_a_batch_larger_than_the_data_is_refused(data: Dataset, tmp_path: Path) 
 
 
 def test_a_folder_that_is_not_there_is_refused_at_once(data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(FileWriteError, match="can't be written: No such file or directory"):
+    with pytest.raises(FileWriteError, match="there is no folder '.*nowhere'; make it"):
         start(RECIPE, data, tmp_path / "nowhere" / "c.h5")

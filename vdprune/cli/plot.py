@@ -36,10 +36,13 @@ def plot_command(file: Path, out: Path | None, suffix: str, quiet: bool) -> None
     from vdprune import plotting
     from vdprune.cli.loading import load_any
     from vdprune.cli.pictures import draw_all, tell_what_is_left_out
+    from vdprune.errors import ArgumentError
 
     folder = file.with_name(f"{file.stem}-plots") if out is None else out
     loaded = load_any(file)
     plotting.load_matplotlib()  # says so if it is missing
+    if folder.exists() and not folder.is_dir():
+        raise ArgumentError(f"{folder} is a file: pictures go into a folder, give one with --out")
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in draw_all(file, loaded):
         path = folder / f"{name}.{suffix}"

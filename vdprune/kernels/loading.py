@@ -1,26 +1,42 @@
 """Kernels made ready before they are needed."""
 
+import sys
 import threading
 from collections.abc import Callable
 
 import numpy
+from numba.core.dispatcher import Dispatcher
 
-_PATIENCE = 2.0  # seconds; what the disk keeps is loaded in less
+_PATIENCE = 2.0  # seconds
+_PACKAGE = f"{__package__}."
 
 
 def load_kernels(on_compile: Callable[[], object]) -> None:
     """Load the compiled kernels for float32, or compile them, which takes some seconds once.
 
     Args:
-        on_compile: Called when they take long, from another thread.
+        on_compile: Called when they have to be compiled and take long, from another thread.
     """
-    timer = threading.Timer(_PATIENCE, on_compile)
-    timer.daemon = True
-    timer.start()
+    is_done = threading.Event()
+    threading.Thread(target=_watch, args=(is_done, on_compile), daemon=True).start()
     try:
         _call_each()
     finally:
-        timer.cancel()
+        is_done.set()
+
+
+def _watch(is_done: threading.Event, on_compile: Callable[[], object]) -> None:
+    while not is_done.wait(_PATIENCE):
+        if _have_compiled():
+            on_compile()
+            return
+
+
+def _have_compiled() -> bool:
+    """Tell whether a kernel was not found compiled; on a busy machine loading takes long, too."""
+    modules = [module for name, module in sys.modules.copy().items() if name.startswith(_PACKAGE)]
+    members = [member for module in modules for member in vars(module).copy().values()]
+    return any(member.stats.cache_misses for member in members if isinstance(member, Dispatcher))
 
 
 def _call_each() -> None:

@@ -3,6 +3,7 @@
 import importlib
 import io
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -154,5 +155,6 @@ def load_matplotlib() -> Any:
         return importlib.import_module("matplotlib.figure")
     except ImportError:
         raise ArgumentError(
-            "pictures need matplotlib 3.8 or later, which is not installed: pip install matplotlib"
+            "pictures need matplotlib 3.8 or later, which is not installed: "
+            f"{sys.executable} -m pip install matplotlib"
         ) from None

@@ -39,7 +39,8 @@ class Teacher:
         ):
             raise ArgumentError(
                 "a teacher is a file, or else an arch and a recipe by which it is trained: file is "
-                f"{self.file!r}, arch {self.arch!r}, recipe {self.recipe!r}"
+                f"{self.file!r}, arch {self.arch!r}, recipe {self.recipe!r}; `vdprune train --teacher` "
+                "gives it a file"
             )
         if not 0 < self.temperature < math.inf:
             raise ArgumentError(f"temperature is {self.temperature}: it must be above 0")
