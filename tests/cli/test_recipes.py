@@ -232,7 +232,7 @@ def test_what_makes_no_sense_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--set", "variational.noise=0.5"), "holds a run without 'variational.noise=0.5'"),
+        (("--set", "variational.noise=0.5"), "holds a run without variational.noise=0.5"),
         (("--method", "magnitude"), "with recipe paper, not magnitude"),
         (("--teacher", "checkpoint.h5"), "with teacher none, not checkpoint.h5"),
         (("--init", "checkpoint.h5"), "--init is for the beginning of a run"),

@@ -40,8 +40,9 @@ def check_same_run(order: "Order", checkpoint: Checkpoint, recipe: Recipe) -> No
         stored["teacher"] = (recipe.teacher.file or "of its own") if recipe.teacher else "none"
     for name, value in given.items():
         if value is not None and value != stored[name]:
+            noun = "recipe" if name == "method" else name
             raise ArgumentError(
-                f"{order.out} holds a run with {name} {stored[name]}, not {value}: a run goes on as it "
+                f"{order.out} holds a run with {noun} {stored[name]}, not {value}: a run goes on as it "
                 f"began, so leave --{name.replace('_', '-')} out, or begin another with --out"
             )
     if change_recipe(recipe, list(order.set)) != recipe:
