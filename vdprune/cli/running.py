@@ -127,7 +127,7 @@ def print_run(run: "TrainingRun", as_json: bool) -> None:
         evaluate(checkpoint.model, split),
     )
     history = checkpoint.history[run.epochs_before :]
-    before = 0.0 if run.epochs_before else checkpoint.preparation  # else it was an earlier run's
+    before = 0.0 if run.epochs_before else checkpoint.preparation  # or it was an earlier run's
     result["epochs"] = len(history)
     result["seconds"] = sum(row["seconds"] for row in history) + before
     result["preparation_seconds"] = before

@@ -14,9 +14,8 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 BLUE, GREY, ORANGE, GREEN = "#1a6fb0", "#9aa0a6", "#c2571a", "#3a7d44"
 
-_FAR_APART = (
-    3  # times: values that are nearer to each other have too few ticks on a logarithmic scale
-)
+# Ratio of the greatest value to the least from which on a logarithmic scale has ticks enough.
+_FAR_APART = 3
 _LOG_TICKS = ((30, (1, 1.5, 2, 3, 5, 7)), (1000, (1, 2, 5)), (math.inf, (1,)))  # up to which ratio
 
 
