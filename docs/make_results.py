@@ -21,9 +21,10 @@ images included. They were measured on two cores beside other work. Rows of seve
 mean, with the least and greatest in brackets. Each number of ours is in a file in
 [docs/results](docs/results); `python docs/make_results.py` makes this page of them, and
 `python -m experiments.results ARCH RECIPE` writes such files. So were the runs of `strong`, those of
-the trial on test images, too, a file for each seed, which were then put into one. Those of `paper`, and the trial with images held out, are
-older: they are what `vdprune train --json` printed, with seed, command and commit added by hand and
-the machine not noted. A + behind a commit says that files differed from it.
+the trial on test images, too, a file for each seed, which were then put into one. Those of `paper`,
+and the trial with images held out, are older: they are what `vdprune train --json` printed, with seed,
+command and commit added by hand and the machine not noted. A + behind a commit says that files
+differed from it.
 """
 
 CHOICES = """\
