@@ -64,18 +64,30 @@ def threshold_for_sparsity(model: VariationalDropoutChain, target: float) -> flo
     return float(numpy.nextafter(log_alpha[keep], numpy.float32(-numpy.inf)))
 
 
+def knows_noise(model: VariationalDropoutChain) -> bool:
+    """Tell whether a network's log alpha says which weights can go: see `FixedLogAlpha`.
+
+    Args:
+        model: The network.
+
+    Returns:
+        False where the log alpha of each weight that is not cut is the least there is.
+    """
+    log_alpha = sorted_log_alpha(model)
+    is_least = log_alpha <= LOG_ALPHA_MIN + 1e-3
+    return not (is_least.any() and (is_least | (log_alpha >= LOG_ALPHA_MAX)).all())
+
+
 def check_knows_noise(model: VariationalDropoutChain) -> None:
-    """Refuse a network whose log alpha says nothing of its weights: see `FixedLogAlpha`.
+    """Refuse a network whose log alpha says nothing of its weights.
 
     Args:
         model: The network.
 
     Raises:
-        ArgumentError: The log alpha of each weight that is not cut is the least there is.
+        ArgumentError: See `knows_noise`.
     """
-    log_alpha = sorted_log_alpha(model)
-    is_least = log_alpha <= LOG_ALPHA_MIN + 1e-3
-    if is_least.any() and (is_least | (log_alpha >= LOG_ALPHA_MAX)).all():
+    if not knows_noise(model):
         raise ArgumentError(
             "the network was trained without noise, so its log alpha does not say which weights can "
             "go: train one from it with --init, or cut weights by their magnitude with `vdprune train "

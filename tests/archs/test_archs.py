@@ -117,6 +117,21 @@ def test_what_is_normalised_does_not_depend_on_the_scale_of_its_weights(arch: st
         numpy.testing.assert_allclose(model(x).array, y, atol=2e-3 * abs(y).max())
 
 
+def test_lenet5_has_relu_after_its_convolutions() -> None:
+    model = build_arch("lenet5", theta_std=0.1)
+    seen: dict[str, Any] = {}
+
+    class Watch(chainer.LinkHook):
+        def forward_preprocess(self, args: Any) -> None:
+            seen[args.link.name] = chainer.as_array(args.args[0])
+
+    x = numpy.random.default_rng(3).integers(0, 256, (5, 1, 28, 28)).astype(numpy.uint8)
+    with Watch():
+        model(x)
+    for name in ("conv2", "l3", "l4"):
+        assert seen[name].min() == 0 < seen[name].max(), name
+
+
 def test_lenet5_bn_drops_out_in_training_only() -> None:
     model = build_arch("lenet5-bn", theta_std=0.1)
     seen: dict[str, list[float]] = {"l3": [], "l4": []}

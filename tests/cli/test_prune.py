@@ -49,6 +49,16 @@ def test_default_threshold_is_the_one_of_training(run: Run, tiny_npz: Path) -> N
     assert found["nonzero"] == trained["nonzero"] < found["weights"]
 
 
+def test_it_is_said_why_nothing_is_cut(run: Run, trained: Path, tiny_npz: Path) -> None:
+    result = run("prune", trained / "checkpoint.h5", "--threshold", 9)
+    assert "no weight is cut, for none has a log alpha above 9" in result.stderr
+    assert run("prune", trained / "checkpoint.h5", "--threshold", 9, "--quiet").stderr == ""
+    run("train", "--dataset", tiny_npz, "--recipe", "dense", "--epochs", 1, "--out", "dense.h5")
+    result = run("prune", "dense.h5")
+    assert result.returncode == 0
+    assert "no weight is cut, for the network was trained without noise: " in result.stderr
+
+
 @pytest.mark.parametrize("target", [0, 0.9])
 def test_target_sparsity_is_met_closely(run: Run, trained: Path, target: float) -> None:
     result = run("prune", trained / "checkpoint.h5", "--target-sparsity", target, "--json")

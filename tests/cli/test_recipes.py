@@ -208,6 +208,11 @@ def test_weights_can_be_cut_by_magnitude(run: Run, tmp_path: Path, tiny_npz: Pat
         (("--recipe", "finetune", "--set", "seed=x"), 1, "'x' is not a whole number"),
         (("--show-recipe", "--resume"), 2, "--show-recipe is for a run that begins"),
         (("--show-recipe", "--recipe", "strong", "--set", "teacher.arch=x"), 1, "no arch 'x'"),
+        (
+            ("--recipe", "strong", "--set", "teacher.recipe=x"),
+            1,
+            "recipe strong, teacher: there is no",
+        ),
         (("--threshold", 9, "--method", "magnitude"), 1, "it must lie between -8 and 8"),
         (("--set", "copies=2"), 1, "no phase has an augmentation"),
         (("--set", "phases="), 1, "phases: it is missing"),

@@ -22,7 +22,7 @@ def test_what_is_drawn() -> None:
     assert axes.get_title() == "on 9 examples ($x_$)"
     assert axes.get_xlabel() == "compression, weights / nonzero weights, log scale"
     assert axes.get_yscale() == "log"
-    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [
         "log alpha 3, the network's own: 2.00 % at 10.0x",
         "log alpha -1, chosen: 5.00 % at 100.0x",

@@ -73,6 +73,7 @@ def test_an_empty_value_takes_something_away() -> None:
     [
         ("colour=1", "colour: no such field, choose from name, phases, batch_size"),
         ("variational.colour=1", "phase variational, colour: no such field, .* kind"),
+        ("variational.learning_rte=1", "learning_rte: no such field, is learning_rate meant?"),
         ("varational.epochs=1", "the phases are variational"),
         ("batch_size", "'batch_size' sets nothing: give FIELD=VALUE"),
         ("batch_size.more=1", "what is before 'more' is no table"),

@@ -148,6 +148,11 @@ def _format_of(path: Path) -> str:
         )
     if _begins_with(path, _ZIP):
         return WEIGHTS_FORMAT
+    if not _begins_with(path, _HDF5):
+        raise FileFormatError(
+            f"{path} is not an HDF5 file: a file of `vdprune train`, `vdprune prune` or "
+            "`vdprune export` is wanted"
+        )
     kinds = {checkpoint.FORMAT: checkpoint.FORMAT_VERSION, WEIGHTS_FORMAT: WEIGHTS_VERSION}
     with open_h5(path, kinds) as file:
         return str(file.attrs["format"])

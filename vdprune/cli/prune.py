@@ -92,10 +92,12 @@ def prune_command(
         data = _load_data(checkpoint, pruned, dataset, data_root)
         _finetune(pruned, data, finetune, out, gpu, threads, json, quiet)
     if not quiet:
+        sparsity = pruned.model.sparsity()
         warn_of_collapse(
-            pruned.model.sparsity(),
-            "cut less, with a higher --threshold or a lower --target-sparsity",
+            sparsity, "cut less, with a higher --threshold or a lower --target-sparsity"
         )
+        if sparsity.nonzero == sparsity.weights:
+            click.echo(f"vdprune: {_why_nothing_is_cut(pruned)}", err=True)
 
 
 def _save(pruned: "Checkpoint", source: Path, out: Path, json: bool, quiet: bool) -> None:
@@ -109,6 +111,17 @@ def _save(pruned: "Checkpoint", source: Path, out: Path, json: bool, quiet: bool
         out, pruned.kind, pruned.arch, pruned.dataset, pruned.threshold, pruned.model.sparsity()
     )
     print_result(result, json)
+
+
+def _why_nothing_is_cut(pruned: "Checkpoint") -> str:
+    from vdprune.pruning import knows_noise
+
+    if knows_noise(pruned.model):
+        return f"no weight is cut, for none has a log alpha above {pruned.threshold:.4g}"
+    return (
+        "no weight is cut, for the network was trained without noise: train one from it with --init, or "
+        "cut weights by their magnitude with `vdprune train --method magnitude`"
+    )
 
 
 def _load_data(

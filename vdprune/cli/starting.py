@@ -21,7 +21,12 @@ from vdprune.recipes.recipe import Recipe, Teacher
 from vdprune.recipes.tables import from_table
 from vdprune.storage import check_replaceable, check_writable
 from vdprune.training.files import best_path, copies_path, teacher_path
-from vdprune.training.lessons import Lessons, check_memory, list_augmentations
+from vdprune.training.lessons import (
+    Lessons,
+    check_memory,
+    list_augmentations,
+    shows_plain_images,
+)
 from vdprune.training.start import start_checkpoint
 from vdprune.training.teaching import (
     Begun,
@@ -258,6 +263,8 @@ def _make_lessons(
 ) -> Lessons:
     ways = len(list_augmentations(recipe)) if recipe.copies else 0
     answers = "" if teacher is None else ", with the teacher's answers to them"
+    if teacher is not None and not ways and shows_plain_images(recipe):
+        progress.tell("asking the teacher about the training images, once")
     copies = f"{recipe.copies} changed cop{'y' if recipe.copies == 1 else 'ies'}"
     try:
         with progress.counting("image", f"{copies} of the training images{answers}") as count:

@@ -33,7 +33,7 @@ def draw_sweep(
     set_error_against_compression(axes, compressions, errors)
     axes.set_title(f"on {examples}", fontsize="medium", parse_math=False)
     if axes.get_legend_handles_labels()[0]:  # else no weight is left
-        axes.legend(frameon=False)
+        figure.legend(frameon=False, loc="outside lower center")
     return figure
 
 

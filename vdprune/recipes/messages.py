@@ -1,5 +1,6 @@
 """What is wrong with a recipe's table, in words: where, what was found, what is allowed."""
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from typing import Any
@@ -30,11 +31,10 @@ def tell_faults(error: Exception, table: Any) -> list[str]:
     found = []
     for path, kind, fault in _list_faults(error, (), None):
         if isinstance(fault, ForbiddenExtraKeysError):
-            known = ", ".join(field.name for field in fields(fault.cl))
+            known = [field.name for field in fields(fault.cl)]
             for extra in sorted(map(str, fault.extra_fields)):
-                found.append(
-                    f"{_name_place((*path, extra), table)}: no such field, choose from {known}"
-                )
+                place = _name_place((*path, extra), table)
+                found.append(f"{place}: no such field, {_suggest(extra, known)}")
         elif isinstance(fault, KeyError) and path and fault.args == path[-1:]:
             needed = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING]
             found.append(
@@ -50,6 +50,11 @@ def shorten(value: Any) -> str:
     """Write a value that was found, or its beginning."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    similar = difflib.get_close_matches(name, known, 1)
+    return f"is {similar[0]} meant?" if similar else f"choose from {', '.join(known)}"
 
 
 def _list_faults(

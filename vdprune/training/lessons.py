@@ -71,7 +71,7 @@ class Lessons:
             )
             self._copies[augmentation] = copies
             self.seconds += copies.seconds
-        if teacher is not None and any(_augmentation_of(phase) is None for phase in recipe.phases):
+        if teacher is not None and shows_plain_images(recipe):
             known = [copies.plain_logits for copies in self._copies.values()]
             start = time.perf_counter()
             self._plain_logits = known[0] if known else compute_logits(teacher, train.x)
@@ -93,6 +93,11 @@ class Lessons:
         if copies is None:
             return AugmentedBatches(x, t, augmentation, self._teacher)
         return WarpedBatches(x, t, copies, augmentation.probability)
+
+
+def shows_plain_images(recipe: Recipe) -> bool:
+    """Tell whether a recipe has phases that leave images as they are."""
+    return any(_augmentation_of(phase) is None for phase in recipe.phases)
 
 
 def list_augmentations(recipe: Recipe) -> list[Augmentation]:

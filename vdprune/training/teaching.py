@@ -95,10 +95,12 @@ def recipe_of_teacher(recipe: Recipe) -> Recipe | None:
     teacher = recipe.teacher
     if teacher is None or teacher.file:
         return None
-    check_arch(teacher.arch)
-    found = load_recipe(teacher.recipe, teacher.arch).with_options(
-        seed=recipe.seed, validation=recipe.validation
-    )
+    try:
+        check_arch(teacher.arch)
+        found = load_recipe(teacher.recipe, teacher.arch)
+    except ArgumentError as error:
+        raise ArgumentError(f"the recipe {recipe.name}, teacher: {error}") from error
+    found = found.with_options(seed=recipe.seed, validation=recipe.validation)
     if found.teacher is not None:
         raise ArgumentError(f"the teacher's recipe {found.name} has a teacher itself")
     return found
@@ -166,7 +168,12 @@ def load_teacher(
             f"the run in {out} learns from a teacher in {str(path)!r}, and there is no such file here: "
             "put it back, or go on in the folder that the run began in"
         )
-    checkpoint = load_checkpoint(path)
+    try:
+        checkpoint = load_checkpoint(path)
+    except FileFormatError as error:
+        raise FileFormatError(
+            f"{error} (a teacher is a checkpoint, as `vdprune train` writes it)"
+        ) from error
     _check_data(path, checkpoint, dataset)
     if begun is not None:
         _check_same_teacher(path, checkpoint, begun)
