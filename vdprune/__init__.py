@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vdprune.devices import get_device as get_device
     from vdprune.errors import VdpruneError as VdpruneError
     from vdprune.evaluation import evaluate as evaluate
+    from vdprune.export import export_chain as export_chain
     from vdprune.export import export_weights as export_weights
     from vdprune.export import load_weights as load_weights
     from vdprune.links import VariationalDropoutConvolution2D as VariationalDropoutConvolution2D
@@ -36,6 +37,7 @@ _HOMES = {
     "VdpruneError": "vdprune.errors",
     "build_arch": "vdprune.archs",
     "evaluate": "vdprune.evaluation",
+    "export_chain": "vdprune.export",
     "export_weights": "vdprune.export",
     "get_device": "vdprune.devices",
     "limited_threads": "vdprune.threads",

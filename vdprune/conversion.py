@@ -1,4 +1,4 @@
-"""An ordinary Chain becomes its variational twin; a variational one becomes sparse."""
+"""An ordinary Chain becomes its variational twin; a variational one becomes ordinary or sparse."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +92,28 @@ def to_variational_dropout(
         elif link._params:
             left_alone.append((name, type(link).__name__))
     return ConversionReport(tuple(converted), tuple(left_alone))
+
+
+def to_ordinary(chain: Link) -> None:
+    """Turn every variational link of a model into an ordinary one with its masked weights, in place.
+
+    Args:
+        chain: The model.
+
+    Raises:
+        ArgumentError: A link has no weights yet, or is of a class of the user's own.
+    """
+    ordinary = {twin: kind for kind, twin in _TWINS.items()}
+    for name, link in named_variational_links(chain):
+        if type(link) not in ordinary:
+            raise ArgumentError(
+                f"{name} is a {type(link).__name__}, whose own forward is not known here: only "
+                f"{' and '.join(twin.__name__ for twin in ordinary)} become ordinary layers"
+            )
+        W = link.masked_W().array
+        del link.log_sigma2
+        link.__class__ = ordinary[type(link)]
+        link.W.array = W
 
 
 def to_cpu_sparse(chain: Link) -> None:

@@ -12,7 +12,7 @@ import scipy.sparse
 
 from tests.test_checkpoint import INPUT_SHAPES, make_checkpoint
 from vdprune.checkpoint import Checkpoint
-from vdprune.errors import FileFormatError
+from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.export import export_weights, load_weights
 from vdprune.export.weights import FORMAT_VERSION
 from vdprune.pruning import prune
@@ -51,7 +51,8 @@ def test_anndata_reads_the_whole_file(tmp_path: Path, arch: str, encoding: str) 
     with h5py.File(tmp_path / "w.h5") as file:
         content = anndata.io.read_elem(file["/"])
     links = dict(pruned.model.named_variational_links())
-    assert content.keys() == links.keys() | {"scaling"}
+    assert content.keys() == links.keys() | {"scaling", "graph"}
+    assert json.loads(content["graph"])["input_shape"] == INPUT_SHAPES[arch]
     for name, link in links.items():
         assert content[name].keys() == {"W", "b"}
         W = content[name]["W"]
@@ -114,6 +115,7 @@ def test_root_attributes_as_h5py_reads_them(tmp_path: Path) -> None:
         attributes = dict(file.attrs)
     assert json.loads(attributes.pop("arch_kwargs")) == pruned.arch_kwargs
     assert attributes.pop("input_shape").tolist() == [1, 3, 3]
+    attributes["layers"] = attributes["layers"].tolist()
     assert attributes == {
         "format": "vdprune-weights",
         "format_version": FORMAT_VERSION,
@@ -121,6 +123,7 @@ def test_root_attributes_as_h5py_reads_them(tmp_path: Path) -> None:
         "arch": "lenet300",
         "dataset": "/data/tiny.npz",
         "threshold": 3.0,
+        "layers": ["l1", "l2", "l3"],
         "encoding": "csr",
         "encoding-type": "dict",
         "encoding-version": "0.1.0",
@@ -227,7 +230,6 @@ def set_input_shape(*shape: int) -> Spoil:
         pytest.param(claim("l1/b", (10**12,)), id="huge bias"),
         pytest.param(claim("l1/W/data", (10**12,)), id="huge data"),
         pytest.param(claim("l1/W/indptr", (10**12,)), id="huge indptr"),
-        pytest.param(set_attribute("arch", "lenet6"), id="arch"),
         pytest.param(set_attribute("arch", [1, 2]), id="arch a list"),
         pytest.param(set_attribute("encoding", "coo"), id="unknown encoding"),
         pytest.param(set_attribute("encoding", [1, 2]), id="encoding a list"),
@@ -239,6 +241,13 @@ def set_input_shape(*shape: int) -> Spoil:
             pytest.param(set_attribute(name, None), id=f"no {name}")
             for name in ("arch", "arch_kwargs", "dataset", "input_shape", "threshold", "encoding")
         ),
+        pytest.param(set_attribute("layers", None), id="no layers"),
+        pytest.param(set_attribute("layers", ["l1", "l9"]), id="a layer that is not there"),
+        pytest.param(set_attribute("layers", "l1"), id="layers a word"),
+        pytest.param(remove("graph"), id="no graph"),
+        pytest.param(replace("graph", numpy.bytes_("{")), id="graph no JSON"),
+        pytest.param(replace("graph", numpy.zeros(3)), id="graph an array"),
+        pytest.param(replace("graph", numpy.bytes_("[1]")), id="graph a list"),
         pytest.param(set_kwargs(classes=4), id="a class too many"),
         pytest.param(set_kwargs(classes=-1), id="less than no classes"),
         pytest.param(set_kwargs(classes="three"), id="classes a word"),
@@ -261,9 +270,18 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, spoil: Spoil) -> No
         spoil(file)
     tracemalloc.start()
     try:
-        with pytest.raises(FileFormatError, match=r"weights\.h5"):
-            load_weights(path)
+        with pytest.raises(FileFormatError, match=r"weights\.h5|arrays can't be made into"):
+            load_weights(path).build()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 30e6, f"{peak / 1e6:.0f} MB were allocated"
+
+
+def test_a_network_of_no_known_arch_can_not_be_built(tmp_path: Path) -> None:
+    path = tmp_path / "weights.h5"
+    export(path, "lenet300")
+    with h5py.File(path, "r+") as file:
+        file.attrs["arch"] = "lenet6"
+    with pytest.raises(ArgumentError, match="of a lenet6, which is none of lenet300, lenet5"):
+        load_weights(path).build()

@@ -2,21 +2,26 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vdprune.checkpoint import Checkpoint
 from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.export.h5 import read_h5, write_h5
 from vdprune.export.layout import ENCODINGS
 from vdprune.export.npz import read_npz, write_npz
-from vdprune.export.weights import Weights, collect_weights
+from vdprune.export.weights import Weights
 
-__all__ = ["Weights", "export_weights", "load_weights"]
+if TYPE_CHECKING:
+    from chainer import Chain
+
+    from vdprune.checkpoint import Checkpoint
+
+__all__ = ["Weights", "export_chain", "export_weights", "load_weights"]
 
 _WRITERS: dict[str, Callable[[Path, Weights, str], None]] = {".h5": write_h5, ".npz": write_npz}
 
 
-def export_weights(checkpoint: Checkpoint, path: str | Path, encoding: str = "csr") -> Weights:
-    """Write a network to a weight file.
+def export_weights(checkpoint: "Checkpoint", path: str | Path, encoding: str = "csr") -> Weights:
+    """Write a checkpoint's network to a weight file.
 
     Args:
         checkpoint: The network; weights above its threshold are written as zero, or not at all.
@@ -30,6 +35,39 @@ def export_weights(checkpoint: Checkpoint, path: str | Path, encoding: str = "cs
         ArgumentError: The ending or the encoding is not one of these.
         FileWriteError: The file can't be written.
     """
+    path = _check(path, encoding)
+    from vdprune.export.collecting import collect_checkpoint
+
+    return _write(path, collect_checkpoint(checkpoint), encoding)
+
+
+def export_chain(
+    chain: "Chain", input_shape: tuple[int, ...], path: str | Path, encoding: str = "csr"
+) -> Weights:
+    """Write a Chainer model of one's own to a weight file.
+
+    Args:
+        chain: The model, with variational layers; weights above their layer's threshold are written as
+            zero, or not at all.
+        input_shape: Shape of one example.
+        path: The file; its ending, .h5 or .npz, says what it is.
+        encoding: ``csr`` or ``dense``, as for `export_weights`.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ArgumentError: The ending or the encoding is not one of these, or the model has no variational
+            layers or does what a weight file can't say: see `vdprune.graph`.
+        FileWriteError: The file can't be written.
+    """
+    path = _check(path, encoding)
+    from vdprune.export.collecting import collect_chain
+
+    return _write(path, collect_chain(chain, input_shape), encoding)
+
+
+def _check(path: str | Path, encoding: str) -> Path:
     path = Path(path)
     if path.suffix not in _WRITERS:
         raise ArgumentError(
@@ -40,7 +78,10 @@ def export_weights(checkpoint: Checkpoint, path: str | Path, encoding: str = "cs
         raise ArgumentError(
             f"there is no weight format {encoding!r}: choose from {', '.join(ENCODINGS)}"
         )
-    weights = collect_weights(checkpoint)
+    return path
+
+
+def _write(path: Path, weights: Weights, encoding: str) -> Weights:
     _WRITERS[path.suffix](path, weights, encoding)
     return weights
 

@@ -15,6 +15,8 @@ from vdprune.hdf5 import named_datasets, new_h5, open_h5, read_json_attribute
 _DICT = {"encoding-type": "dict", "encoding-version": "0.1.0"}
 _ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}
 _SCALAR = {"encoding-type": "numeric-scalar", "encoding-version": "0.2.0"}
+_STRING = {"encoding-type": "string", "encoding-version": "0.2.0"}
+_GRAPH = "graph"
 
 
 def write_h5(path: Path, weights: Weights, encoding: str) -> None:
@@ -32,6 +34,9 @@ def write_h5(path: Path, weights: Weights, encoding: str) -> None:
         for name, value in weights.header.items():
             file.attrs[name] = json.dumps(value) if isinstance(value, dict) else value
         file.attrs["encoding"] = encoding
+        # no attribute: those of HDF5 end at 64 kB
+        graph = file.create_dataset(_GRAPH, data=numpy.bytes_(json.dumps(weights.graph.to_json())))
+        graph.attrs.update(_STRING)
         for name, attributes, members in pack(weights, encoding):
             for member, array in members.items():
                 _write_array(file, member, array)
@@ -64,8 +69,11 @@ def read_h5(path: Path) -> Weights:
         empty = [name for name, item in datasets.items() if item.shape is None]
         if empty:
             raise ValueError(f"{empty[0]} holds no array")
-        shapes = [item.shape for item in datasets.values()]
-        return unpack(path, header, shapes, lambda name: numpy.asarray(datasets[name]))
+        if _GRAPH not in datasets:
+            raise KeyError(f"it has no {_GRAPH}")
+        graph = json.loads(datasets.pop(_GRAPH)[()])
+        shapes = {name: item.shape for name, item in datasets.items()}
+        return unpack(header, graph, shapes, lambda name: numpy.asarray(datasets[name]))
 
 
 def _write_array(file: h5py.File, name: str, array: numpy.ndarray) -> None:

@@ -1,16 +1,20 @@
 """How a network's arrays are named in a weight file, in HDF5 as in .npz."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy
 
-from vdprune.errors import FileFormatError
 from vdprune.export import csr, dense
-from vdprune.export.weights import Weights, expected_shapes
+from vdprune.export.weights import HEADER_FIELDS, Weights
+from vdprune.graph import Graph, find_shapes
+from vdprune.storage import MAX_GZIP_RATIO
 
 ENCODINGS = {"csr": csr, "dense": dense}
+
+_KINDS = {"arch": str, "arch_kwargs": dict, "dataset": str, "threshold": int | float}
+_SMALL = 2**26  # numbers that may be zeros, however little is stored
 
 
 def pack(weights: Weights, encoding: str) -> Iterator[tuple[str, dict, dict[str, numpy.ndarray]]]:
@@ -29,45 +33,74 @@ def pack(weights: Weights, encoding: str) -> Iterator[tuple[str, dict, dict[str,
 
 
 def unpack(
-    file: Path,
     header: dict[str, Any],
-    shapes: list[tuple[int, ...]],
+    graph: Any,
+    shapes: dict[str, tuple[int, ...]],
     read: Callable[[str], numpy.ndarray],
 ) -> Weights:
     """Put a network's arrays together again.
 
     Args:
-        file: The file, for the messages.
         header: Its header.
-        shapes: Shapes of all arrays in the file.
+        graph: Its graph, as `Graph.to_json` makes it.
+        shapes: Shapes of all arrays in the file by their path.
         read: Returns the array of a path.
 
     Returns:
         The network's arrays.
 
     Raises:
-        FileFormatError: The header describes no network, or an array does not fit it.
         KeyError: An array, or a part of the header, is missing.
-        ValueError: An array is not what the header says.
+        ValueError: The header makes no sense, or an array is not what it says.
     """
-    weight_shapes, other_shapes = expected_shapes(file, header, shapes)
+    missing = [name for name in HEADER_FIELDS if name not in header]
+    if missing:
+        raise KeyError(f"its header has no {', '.join(missing)}")
+    for name, kind in _KINDS.items():
+        if not isinstance(header[name], kind):
+            raise ValueError(f"its {name} is {header[name]!r}")
+    found = Graph.from_json(graph)
+    find_shapes(found)
+    if header["input_shape"] != list(found.input_shape):
+        raise ValueError(f"its input_shape is {header['input_shape']} in one place only")
+    expected = _expect_weights(header["layers"], found)
+    _check_size(expected.values(), shapes.values())
     if header["encoding"] not in list(ENCODINGS):
         raise ValueError(f"its encoding is {header['encoding']!r}")
     encoding = ENCODINGS[header["encoding"]]
     weights = {
         path: encoding.decode({name: read(_join(path, name)) for name in encoding.MEMBERS}, shape)
-        for path, shape in weight_shapes.items()
+        for path, shape in expected.items()
     }
-    others = {path: read(path) for path in other_shapes}
-    for path, shape in other_shapes.items():
-        if others[path].shape != shape:
-            raise FileFormatError(
-                f"{file}: {path} has shape {others[path].shape}, {header['arch']} needs {shape}"
-            )
+    others = {path: read(path) for path in shapes if not _belongs_to(path, weights)}
+    for path, shape in found.arrays.items():
+        if path not in weights and others[path].shape != shape:
+            raise ValueError(f"{path} has shape {others[path].shape}, its graph needs {shape}")
     for path, array in (*weights.items(), *others.items()):
         if array.dtype.kind not in "bif":
             raise ValueError(f"{path} is an array of {array.dtype}")
-    return Weights(header, weights, others)
+    return Weights(header, found, weights, others)
+
+
+def _expect_weights(layers: Any, graph: Graph) -> dict[str, tuple[int, ...]]:
+    if not isinstance(layers, list) or not all(isinstance(name, str) for name in layers):
+        raise ValueError(f"its layers are {layers!r}")
+    arrays = graph.arrays
+    unknown = [name for name in layers if f"{name}/W" not in arrays]
+    if unknown:
+        raise ValueError(f"its graph knows no layer {unknown[0]!r}")
+    return {f"{name}/W": arrays[f"{name}/W"] for name in layers}
+
+
+def _check_size(expected: Iterable[tuple[int, ...]], stored: Iterable[tuple[int, ...]]) -> None:
+    """Refuse weights that take much more memory than the file before any of it is taken."""
+    claimed, present = (sum(map(math.prod, shapes)) for shapes in (expected, stored))
+    if claimed > max(_SMALL, MAX_GZIP_RATIO * present):
+        raise ValueError(f"its weights claim {claimed:,} numbers, of which {present:,} are stored")
+
+
+def _belongs_to(path: str, weights: dict[str, numpy.ndarray]) -> bool:
+    return path in weights or path.rpartition("/")[0] in weights
 
 
 def _join(path: str, member: str) -> str:

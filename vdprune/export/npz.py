@@ -39,6 +39,7 @@ def write_npz(path: Path, weights: Weights, encoding: str) -> None:
         "vdprune_version": __version__,
         **weights.header,
         "encoding": encoding,
+        "graph": weights.graph.to_json(),
     }
     arrays = {"header": numpy.array(json.dumps(header)), **weights.others}
     for name, attributes, members in pack(weights, encoding):
@@ -73,8 +74,13 @@ def read_npz(path: Path) -> Weights:
             if not isinstance(header, dict):
                 raise ValueError("its header is no header")
             check_header(path, header, {FORMAT: FORMAT_VERSION})
-            shapes = [_read_shape(file, name) for name in file.namelist()]
-            return unpack(path, header, shapes, lambda name: _read_array(file, name))
+            shapes = {
+                name.removesuffix(".npy"): _read_shape(file, name)
+                for name in file.namelist()
+                if name != "header.npy"
+            }
+            graph = header.pop("graph", None)
+            return unpack(header, graph, shapes, lambda name: _read_array(file, name))
     except FileFormatError:
         raise
     except Exception as error:  # whatever a damaged zip file makes zipfile raise
