@@ -39,6 +39,8 @@ FLOORS = [
     {"version", "errors", "chainer_compat"},
     {"kernels", "sparsity", "storage", "devices", "threads", "augmentation"},
     {"chainer_speed", "hdf5", "recipes", "graph"},
+    {"formats"},
+    {"runtime"},
     {"functions", "finiteness"},
     {"links"},
     {"chain", "conversion"},

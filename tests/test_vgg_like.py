@@ -28,7 +28,8 @@ from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import FileFormatError
 from vdprune.evaluation import evaluate
-from vdprune.export import export_weights, load_weights
+from vdprune.export import build_chain, export_weights
+from vdprune.formats import load_weights
 from vdprune.pruning import prune
 
 WIDTH = 0.0625
@@ -184,7 +185,7 @@ def test_the_exported_network_is_the_pruned_one(
         *(f"bn{i[-3:]}/{name}" for i in CONVOLUTIONS for name in STATISTICS),
         *(f"bn6/{name}" for name in STATISTICS),
     }
-    model = weights.build()
+    model = build_chain(weights)
     numpy.testing.assert_allclose(logits(model, data), before, rtol=1e-4, atol=1e-4)
     found, expected = (evaluate(network, data.test) for network in (model, pruned.model))
     assert (found.error, found.examples) == (expected.error, expected.examples)

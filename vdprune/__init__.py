@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from vdprune.devices import get_device as get_device
     from vdprune.errors import VdpruneError as VdpruneError
     from vdprune.evaluation import evaluate as evaluate
+    from vdprune.export import build_chain as build_chain
     from vdprune.export import export_chain as export_chain
     from vdprune.export import export_weights as export_weights
-    from vdprune.export import load_weights as load_weights
+    from vdprune.formats import load_weights as load_weights
     from vdprune.links import VariationalDropoutConvolution2D as VariationalDropoutConvolution2D
     from vdprune.links import VariationalDropoutLinear as VariationalDropoutLinear
     from vdprune.pruning import prune as prune
@@ -36,6 +37,7 @@ _HOMES = {
     "VariationalDropoutLinear": "vdprune.links",
     "VdpruneError": "vdprune.errors",
     "build_arch": "vdprune.archs",
+    "build_chain": "vdprune.export",
     "evaluate": "vdprune.evaluation",
     "export_chain": "vdprune.export",
     "export_weights": "vdprune.export",
@@ -43,7 +45,7 @@ _HOMES = {
     "limited_threads": "vdprune.threads",
     "load_checkpoint": "vdprune.checkpoint",
     "load_dataset": "vdprune.datasets",
-    "load_weights": "vdprune.export",
+    "load_weights": "vdprune.formats",
     "prune": "vdprune.pruning",
     "save_checkpoint": "vdprune.checkpoint",
     "to_cpu_sparse": "vdprune.conversion",

@@ -6,11 +6,13 @@ from typing import Any
 
 import chainer
 import chainer.functions as F
+import numpy
 from chainer import Chain, LinkHook
 from chainer.links import Convolution2D
 
 from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
+from vdprune.runtime import Network
 
 _MOST_EXAMPLES = 2500
 _MOST_NUMBERS = 100_000_000  # that a layer works with at a time: 0.4 GB
@@ -55,16 +57,42 @@ def evaluate(model: Chain, split: Split, batch_size: int | None = None) -> Evalu
             x = model.device.send(split.x[start : start + batch_size])
             t = split.t[start : start + batch_size]
             y = model(x)
-            if t.max() >= y.shape[1]:
-                raise ArgumentError(
-                    f"{split.description} have labels up to {split.t.max()}, the network knows "
-                    f"classes 0 to {y.shape[1] - 1}: give it data of the task it was made for"
-                )
+            _check_labels(split, y.shape[1])
             t = model.device.send(t)
             loss += float(F.softmax_cross_entropy(y, t).array) * len(t)
             wrong += int((y.array.argmax(axis=1) != t).sum())
     n = len(split.x)
     return Evaluation(n, 100 * wrong / n, loss / n)
+
+
+def evaluate_network(network: Network, split: Split) -> Evaluation:
+    """Run the network of a weight file on examples.
+
+    Args:
+        network: The network.
+        split: The examples and their labels.
+
+    Returns:
+        Error and loss.
+
+    Raises:
+        ArgumentError: As for `evaluate`.
+    """
+    probabilities = network.predict_proba(split.x)
+    _check_labels(split, probabilities.shape[1])
+    n = len(split.x)
+    wrong = int((probabilities.argmax(axis=1) != split.t).sum())
+    least = numpy.finfo(probabilities.dtype).tiny
+    likely = numpy.maximum(probabilities[numpy.arange(n), split.t], least)
+    return Evaluation(n, 100 * wrong / n, float(-numpy.log(likely).mean(dtype=numpy.float64)))
+
+
+def _check_labels(split: Split, classes: int) -> None:
+    if split.t.max() >= classes:
+        raise ArgumentError(
+            f"{split.description} have labels up to {split.t.max()}, the network knows "
+            f"classes 0 to {classes - 1}: give it data of the task it was made for"
+        )
 
 
 def _choose_batch_size(model: Chain, x: Any) -> int:

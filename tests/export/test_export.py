@@ -20,7 +20,8 @@ from tests.test_checkpoint import (
 from vdprune.archs import build_arch
 from vdprune.checkpoint import Checkpoint, load_checkpoint
 from vdprune.errors import ArgumentError, FileFormatError, FileWriteError
-from vdprune.export import Weights, export_weights, load_weights
+from vdprune.export import build_chain, export_weights
+from vdprune.formats import Weights, load_weights
 from vdprune.pruning import prune
 
 archs = pytest.mark.parametrize("arch", INPUT_SHAPES)
@@ -68,7 +69,7 @@ def test_the_exported_network_computes_what_the_pruned_one_does(
     x = examples_for(arch)
     expected = logits(pruned.model, x)
     assert len(set(expected.argmax(axis=1))) > 1
-    assert_same_logits(logits(loaded.build(), x), expected)
+    assert_same_logits(logits(build_chain(loaded), x), expected)
 
 
 @encodings
@@ -85,7 +86,7 @@ def test_statistics_of_batch_normalization_go_along(
         model(x)  # in training mode, in which the statistics are learned
     path = tmp_path / f"weights{ending}"
     export_weights(Checkpoint(model, "lenet5-bn", kwargs, {}, "tiny", 3.0), path, encoding)
-    loaded = load_weights(path).build()
+    loaded = build_chain(load_weights(path))
     for name in ("avg_mean", "avg_var"):
         numpy.testing.assert_array_equal(getattr(loaded.bn2, name), getattr(model.bn2, name))
     assert model.bn2.avg_mean.any()
@@ -99,14 +100,14 @@ def test_a_trained_network(trained: Path, tmp_path: Path, encoding: str, ending:
     path = tmp_path / f"weights{ending}"
     export_weights(pruned, path, encoding)
     x = numpy.random.default_rng(5).integers(0, 256, (40, 1, 8, 8)).astype(numpy.uint8)
-    assert_same_logits(logits(load_weights(path).build(), x), logits(pruned.model, x))
+    assert_same_logits(logits(build_chain(load_weights(path)), x), logits(pruned.model, x))
 
 
 def test_the_file_that_the_command_wrote(trained: Path) -> None:
     pruned = load_checkpoint(trained / "pruned.h5")
     x = numpy.random.default_rng(5).integers(0, 256, (40, 1, 8, 8)).astype(numpy.uint8)
     loaded = load_weights(trained / "weights.h5")
-    assert_same_logits(logits(loaded.build(), x), logits(pruned.model, x))
+    assert_same_logits(logits(build_chain(loaded), x), logits(pruned.model, x))
     assert loaded.sparsity() == pruned.model.sparsity()
 
 
@@ -125,7 +126,7 @@ def test_a_checkpoint_that_is_not_pruned_is_cut_at_its_threshold(
         numpy.testing.assert_array_equal(loaded.weights[f"{name}/W"], expected)
         assert not (link.W.array == 0).any(), "the checkpoint itself is left alone"
     x = examples_for(arch)
-    assert_same_logits(logits(loaded.build(), x), logits(checkpoint.model, x))
+    assert_same_logits(logits(build_chain(loaded), x), logits(checkpoint.model, x))
 
 
 @archs
@@ -172,7 +173,7 @@ def test_networks_of_which_nothing_or_everything_is_left(
     loaded = load_weights(path)
     assert loaded.sparsity().sparsity == (1 if threshold < 0 else 0)
     x = examples_for("lenet300")
-    assert_same_logits(logits(loaded.build(), x), logits(pruned.model, x))
+    assert_same_logits(logits(build_chain(loaded), x), logits(pruned.model, x))
 
 
 def very_sparse() -> Checkpoint:
@@ -271,7 +272,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 def build(path: Path) -> None:
-    model = load_weights(path).build()
+    model = build_chain(load_weights(path))
     assert model.l1.W.array.shape == (300, 9)
     assert model.l1.W.array.dtype == numpy.float32
 

@@ -1,10 +1,16 @@
 """vdprune eval."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vdprune.cli.options import FILE, config_option, dataset_options, gpu_option, output_options
+
+if TYPE_CHECKING:
+    from vdprune.cli.loading import LoadedFile
+    from vdprune.datasets import Split
+    from vdprune.evaluation import Evaluation
 
 
 @click.command("eval")
@@ -35,12 +41,11 @@ def eval_command(
     """
     from vdprune.cli.loading import load_any, load_its_dataset
     from vdprune.cli.results import describe_file, print_result
-    from vdprune.devices import get_device, gpu_errors
+    from vdprune.devices import get_device
     from vdprune.errors import ArgumentError
-    from vdprune.evaluation import evaluate
 
     device = get_device(gpu)
-    loaded = load_any(file)
+    loaded = load_any(file, needs_model=gpu is not None)
     data = load_its_dataset(file, loaded.dataset, dataset, data_root)
     if split != "test":
         data = data.hold_out(loaded.recipe.get("validation", 0))
@@ -52,17 +57,14 @@ def eval_command(
         )
     if not quiet and not json:
         click.echo(f"evaluating on {examples.description}", err=True)
-    scale = loaded.model.scaling.scale
-    if not quiet and scale != data.input_scale:
+    scale = _scale_of(loaded)
+    if not quiet and scale not in (None, data.input_scale):
         click.echo(
             f"vdprune: the network multiplies its inputs by {scale:.4g}, as fits the data it was "
             f"trained on; training on {data.name} would have used {data.input_scale:.4g}: make sure "
             "that its numbers are on the same scale",
             err=True,
         )
-    with gpu_errors():
-        loaded.model.to_device(device)
-        evaluation = evaluate(loaded.model, examples)
     result = describe_file(
         file,
         loaded.kind,
@@ -70,6 +72,32 @@ def eval_command(
         data.name,
         loaded.threshold,
         loaded.sparsity,
-        evaluation,
+        _evaluate(loaded, examples, device),
     )
     print_result(result, json, examples.description)
+
+
+def _scale_of(loaded: "LoadedFile") -> float | None:
+    """What a network multiplies its inputs by; None if it leaves them as they are."""
+    if loaded.model is not None:
+        return loaded.model.scaling.scale
+    assert loaded.weights is not None
+    scales = [
+        float(loaded.weights.others[node.arrays["scale"].path])
+        for node in loaded.weights.graph.nodes
+        if node.operation == "scaling"
+    ]
+    return scales[0] if scales else None
+
+
+def _evaluate(loaded: "LoadedFile", examples: "Split", device: Any) -> "Evaluation":
+    """Run a network; one of a weight file, on the CPU, as it will be run in use."""
+    from vdprune.devices import gpu_errors
+    from vdprune.evaluation import evaluate, evaluate_network
+    from vdprune.runtime import make_network
+
+    if loaded.model is None:
+        return evaluate_network(make_network(loaded.weights, 1), examples)
+    with gpu_errors():
+        loaded.model.to_device(device)
+        return evaluate(loaded.model, examples)

@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vdprune import checkpoint, export
+from vdprune import checkpoint
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError, DatasetError, FileFormatError
-from vdprune.export.weights import FORMAT as WEIGHTS_FORMAT
-from vdprune.export.weights import FORMAT_VERSION as WEIGHTS_VERSION
+from vdprune.export import build_chain
+from vdprune.formats import Weights, load_weights
+from vdprune.formats.weights import FORMAT as WEIGHTS_FORMAT
+from vdprune.formats.weights import FORMAT_VERSION as WEIGHTS_VERSION
 from vdprune.hdf5 import open_h5
 from vdprune.recipes.tables import from_table
 from vdprune.sparsity import NetworkSparsity
@@ -22,7 +24,7 @@ class LoadedFile:
 
     Args:
         kind: checkpoint, pruned or weights.
-        model: The network.
+        model: The network; None if it was not asked for and the file is a weight file.
         arch: Its name.
         dataset: What it was trained on.
         threshold: Log alpha above which its weights are zero.
@@ -31,6 +33,7 @@ class LoadedFile:
         history: A row for each epoch of that; empty if unknown.
         earlier_recipes: Those that its epochs before were trained by, likewise.
         preparation: Seconds that went to a teacher and to warped images before them.
+        weights: What a weight file holds; None for others.
     """
 
     kind: str
@@ -43,30 +46,34 @@ class LoadedFile:
     history: checkpoint.History = field(default_factory=list)
     earlier_recipes: list[dict[str, Any]] = field(default_factory=list)
     preparation: float = 0.0
+    weights: Weights | None = None
 
 
-def load_any(path: Path) -> LoadedFile:
+def load_any(path: Path, needs_model: bool = True) -> LoadedFile:
     """Open a file of ours, whatever it is.
 
     Args:
         path: The file.
+        needs_model: Whether a weight file is made into a Chainer model.
 
     Returns:
         What it holds.
 
     Raises:
         FileFormatError: It is missing, damaged or not ours.
+        ArgumentError: It can't be made into a Chainer model.
     """
     if _format_of(path) == WEIGHTS_FORMAT:
-        weights = export.load_weights(path)
+        weights = load_weights(path)
         header = weights.header
         return LoadedFile(
             "weights",
-            weights.build(),
+            build_chain(weights) if needs_model else None,
             header["arch"],
             header["dataset"],
             header["threshold"],
             weights.sparsity(),
+            weights=weights,
         )
     loaded = load_checkpoint(path)
     return LoadedFile(
@@ -100,7 +107,7 @@ def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
             f"{path} is not an HDF5 file: a checkpoint is wanted, as `vdprune train` writes it"
         )
     if _format_of(path) == WEIGHTS_FORMAT:
-        export.load_weights(path)  # says so if it is none
+        load_weights(path)  # says so if it is none
         raise FileFormatError(
             f"{path} is an exported weight file, which no longer knows its weights' noise: give the "
             "checkpoint, or the pruned file, that it was made from"
@@ -130,6 +137,8 @@ def load_its_dataset(path: Path, stored: str, given: str | None, data_root: Path
     """
     if given is not None:
         return load_dataset(given, data_root)
+    if not stored:
+        raise DatasetError(f"{path} does not say what it was trained on: give it with --dataset")
     try:
         return load_dataset(stored, data_root)
     except DatasetError as error:

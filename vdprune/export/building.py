@@ -8,7 +8,7 @@ from chainer.serializers import DictionarySerializer, NpzDeserializer
 from vdprune.archs import ARCHS, build_arch, check_arch_size
 from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.export.collecting import is_of_training
-from vdprune.export.weights import Weights
+from vdprune.formats.weights import Weights
 
 
 def build_chain(weights: Weights) -> Chain:

@@ -10,7 +10,7 @@ from vdprune.checkpoint import Checkpoint
 from vdprune.conversion import named_variational_links
 from vdprune.errors import ArgumentError
 from vdprune.export.tracing import trace
-from vdprune.export.weights import Weights
+from vdprune.formats.weights import Weights
 
 # Persistent values that inference has no use for; N counts the batches of BatchNormalization's
 # fine-tuning.

@@ -7,6 +7,7 @@ _MODULES = (
     "convolution",
     "cpu",
     "cuda",
+    "inference",
     "linear",
     "noise",
     "pooling",

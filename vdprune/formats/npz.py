@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy
 
 from vdprune.errors import FileFormatError
-from vdprune.export.layout import pack, unpack
-from vdprune.export.weights import FORMAT, FORMAT_VERSION, Weights
+from vdprune.formats.layout import pack, unpack
+from vdprune.formats.weights import FORMAT, FORMAT_VERSION, Weights
 from vdprune.storage import (
     MAX_GZIP_RATIO,
     SEAL_SIZE,

@@ -15,8 +15,9 @@ import scipy.sparse
 from tests.test_checkpoint import INPUT_SHAPES, make_checkpoint
 from vdprune.checkpoint import Checkpoint
 from vdprune.errors import FileFormatError
-from vdprune.export import export_weights, load_weights
-from vdprune.export.weights import FORMAT_VERSION
+from vdprune.export import build_chain, export_weights
+from vdprune.formats import load_weights
+from vdprune.formats.weights import FORMAT_VERSION
 from vdprune.pruning import prune
 from vdprune.version import __version__
 
@@ -157,7 +158,7 @@ def refuse(path: Path) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(FileFormatError, match=f"{path.name}|arrays can't be made into"):
-            load_weights(path).build()
+            build_chain(load_weights(path))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

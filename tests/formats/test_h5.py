@@ -13,8 +13,9 @@ import scipy.sparse
 from tests.test_checkpoint import INPUT_SHAPES, make_checkpoint
 from vdprune.checkpoint import Checkpoint
 from vdprune.errors import ArgumentError, FileFormatError
-from vdprune.export import export_weights, load_weights
-from vdprune.export.weights import FORMAT_VERSION
+from vdprune.export import build_chain, export_weights
+from vdprune.formats import load_weights
+from vdprune.formats.weights import FORMAT_VERSION
 from vdprune.pruning import prune
 from vdprune.version import __version__
 
@@ -271,7 +272,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, spoil: Spoil) -> No
     tracemalloc.start()
     try:
         with pytest.raises(FileFormatError, match=r"weights\.h5|arrays can't be made into"):
-            load_weights(path).build()
+            build_chain(load_weights(path))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -284,4 +285,4 @@ def test_a_network_of_no_known_arch_can_not_be_built(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs["arch"] = "lenet6"
     with pytest.raises(ArgumentError, match="of a lenet6, which is none of lenet300, lenet5"):
-        load_weights(path).build()
+        build_chain(load_weights(path))

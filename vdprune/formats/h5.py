@@ -7,8 +7,8 @@ from typing import Any
 import h5py
 import numpy
 
-from vdprune.export.layout import pack, unpack
-from vdprune.export.weights import FORMAT, FORMAT_VERSION, Weights
+from vdprune.formats.layout import pack, unpack
+from vdprune.formats.weights import FORMAT, FORMAT_VERSION, Weights
 from vdprune.hdf5 import named_datasets, new_h5, open_h5, read_json_attribute
 
 # AnnData's marks: anndata.io.read_elem reads each part of the file, and of file["/"] the whole

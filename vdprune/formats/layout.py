@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy
 
-from vdprune.export import csr, dense
-from vdprune.export.weights import HEADER_FIELDS, Weights
+from vdprune.formats import csr, dense
+from vdprune.formats.weights import HEADER_FIELDS, Weights
 from vdprune.graph import Graph, find_shapes
 from vdprune.storage import MAX_GZIP_RATIO
 

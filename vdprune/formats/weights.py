@@ -1,15 +1,12 @@
 """What every weight file holds: a pruned network's arrays, what it computes, where it comes from."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy
 
 from vdprune.graph import Graph
 from vdprune.sparsity import NetworkSparsity, measure_sparsity
-
-if TYPE_CHECKING:
-    from chainer import Chain
 
 FORMAT = "vdprune-weights"
 FORMAT_VERSION = 1
@@ -43,17 +40,3 @@ class Weights:
         return measure_sparsity(
             (path.removesuffix("/W"), W) for path, W in sorted(self.weights.items())
         )
-
-    def build(self) -> "Chain":
-        """Make the network, with Chainer's ordinary layers.
-
-        Returns:
-            The network.
-
-        Raises:
-            ArgumentError: It is not of one of the archs that `build_arch` knows.
-            FileFormatError: The arrays are not those of its arch.
-        """
-        from vdprune.export.building import build_chain
-
-        return build_chain(self)

@@ -1,0 +1,166 @@
+"""A pruned network that is ready to run."""
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy
+import scipy.linalg  # noqa: F401  (its BLAS library must be there when those are held to one thread)
+
+from vdprune.errors import ArgumentError
+from vdprune.runtime.choice import Choice, choose_ways
+from vdprune.runtime.layers import Layers, make_layers
+from vdprune.runtime.steps import Program, make_program
+from vdprune.threads import Team
+
+_ARENA_NUMBERS = 2**18  # values of one block: a megabyte, which second caches hold
+_MOST_EXAMPLES, _LEAST_EXAMPLES = 64, 8  # in a block
+
+
+class Network:
+    """Runs a network on the CPU; threads may share it.
+
+    Args:
+        layers: The network.
+        input_shape: Shape of one example.
+        threads: How many threads share the examples.
+
+    Raises:
+        ArgumentError: ``threads`` is less than 1.
+    """
+
+    def __init__(self, layers: Layers, input_shape: tuple[int, ...], threads: int) -> None:
+        if threads < 1:
+            raise ArgumentError(f"threads is {threads}: it must be 1 or more")
+        self.input_shape = input_shape
+        self.threads = threads
+        self._is_softmax = layers.layers[-1].kind == "softmax"
+        self._features = math.prod(input_shape)
+        self._block = _choose_block(layers)
+        self._team = Team(threads)
+        self._one, self.choices_for_one = self._prepare(layers, 1)
+        self._many, self.choices_for_many = self._prepare(layers, self._block)
+
+    def _prepare(self, layers: Layers, examples: int) -> tuple[Program, list[Choice]]:
+        ((ways, choices),) = self._team.run([partial(choose_ways, layers, examples)])
+        return make_program(layers, ways, examples), choices
+
+    def predict(self, x: Any) -> numpy.ndarray:
+        """Tell the likeliest class of each example.
+
+        Args:
+            x: Examples, shape (batch, *input_shape), any numeric dtype, as the network was trained on:
+                what it does to its inputs is a part of it.
+
+        Returns:
+            Class numbers, shape (batch,), int64.
+
+        Raises:
+            ArgumentError: The examples have another shape, or are not numbers.
+        """
+        return self.logits(x).argmax(axis=1)
+
+    def predict_proba(self, x: Any) -> numpy.ndarray:
+        """Tell how likely each class is.
+
+        Args:
+            x: As for `predict`.
+
+        Returns:
+            Probabilities, shape (batch, classes), float32.
+
+        Raises:
+            ArgumentError: As for `predict`.
+        """
+        y = self.logits(x)
+        if self._is_softmax:
+            return y
+        y -= y.max(axis=1, keepdims=True)
+        numpy.exp(y, out=y)
+        y /= y.sum(axis=1, keepdims=True)
+        return y
+
+    def logits(self, x: Any) -> numpy.ndarray:
+        """Compute what the network itself computes.
+
+        Args:
+            x: As for `predict`.
+
+        Returns:
+            Shape (batch, outputs), float32.
+
+        Raises:
+            ArgumentError: As for `predict`.
+        """
+        x = self._check(x)
+        result = numpy.empty((len(x), self._one.outputs), numpy.float32)
+        if len(x) == 1:
+            self._one.run(x, numpy.empty(self._one.room, numpy.float32), result)
+        else:
+            blocks = range(-(-len(x) // self._block))
+            shares = [blocks[i :: self.threads] for i in range(min(self.threads, len(blocks)))]
+            self._team.run([partial(self._run_blocks, x, result, share) for share in shares])
+        return result
+
+    def describe(self) -> str:
+        """Tell which layers are run sparse and which dense, and what was measured.
+
+        Returns:
+            A table.
+        """
+        lines = [f"{'layer':<16} {'nonzero':>8}  {'one example':<36} {self._block} examples"]
+        for one, many in zip(self.choices_for_one, self.choices_for_many, strict=True):
+            lines.append(
+                f"{one.layer:<16} {100 * one.density:6.2f} %  {_tell(one):<36} {_tell(many)}"
+            )
+        return "\n".join(lines)
+
+    def _check(self, x: Any) -> numpy.ndarray:
+        x = numpy.asarray(x)
+        if x.shape[1:] != self.input_shape or x.ndim == 0 or x.dtype.kind not in "biuf":
+            raise ArgumentError(
+                f"the examples have shape {x.shape} and dtype {x.dtype}: the network takes numbers of "
+                f"shape (batch, {', '.join(map(str, self.input_shape))})"
+            )
+        if x.dtype not in (numpy.uint8, numpy.float32):
+            x = x.astype(numpy.float32)
+        return numpy.ascontiguousarray(x).reshape(len(x), self._features)
+
+    def _run_blocks(self, x: numpy.ndarray, result: numpy.ndarray, blocks: range) -> None:
+        arena = numpy.empty(self._many.room * min(self._block, len(x)), numpy.float32)
+        for number in blocks:
+            part = slice(number * self._block, (number + 1) * self._block)
+            self._many.run(x[part], arena, result[part])
+
+
+def make_network(weights: Any, threads: int) -> Network:
+    """Make a network of what a weight file holds.
+
+    Args:
+        weights: The file's `Weights`.
+        threads: How many threads share the examples.
+
+    Returns:
+        The network.
+
+    Raises:
+        ArgumentError: It does what the runtime can't do, or ``threads`` is less than 1.
+    """
+    arrays = {**weights.others, **weights.weights}
+    return Network(make_layers(weights.graph, arrays), weights.graph.input_shape, threads)
+
+
+def _choose_block(layers: Layers) -> int:
+    """Choose how many examples go through all layers at a time: so that values stay in cache."""
+    room = make_program(layers, ["sparse"] * len(layers.layers), 1).room
+    examples = _MOST_EXAMPLES
+    while examples > _LEAST_EXAMPLES and examples * room > _ARENA_NUMBERS:
+        examples //= 2
+    return examples
+
+
+def _tell(choice: Choice) -> str:
+    if choice.sparse_seconds is None or choice.dense_seconds is None:
+        return f"{choice.way}, not measured"
+    times = f"{1e6 * choice.sparse_seconds:.1f} us, dense {1e6 * choice.dense_seconds:.1f} us"
+    return f"{choice.way} (sparse {times})"

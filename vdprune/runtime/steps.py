@@ -1,0 +1,286 @@
+"""Layers as the rows of numbers that `vdprune.kernels.inference` goes through."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import scipy.sparse
+
+from vdprune.kernels import inference as k
+from vdprune.runtime.arena import Arena
+from vdprune.runtime.layers import Layer, Layers
+
+_ACTIVATIONS = {
+    "": k.NOTHING,
+    "relu": k.RELU,
+    "leaky_relu": k.LEAKY_RELU,
+    "clipped_relu": k.CLIPPED_RELU,
+    "elu": k.ELU,
+    "sigmoid": k.SIGMOID,
+    "tanh": k.TANH,
+}
+_KINDS = {
+    "max_pooling_2d": k.MAX_POOLING,
+    "average_pooling_2d": k.AVERAGE_POOLING,
+    "copy": k.COPY,
+    "affine": k.AFFINE,
+    "softmax": k.SOFTMAX,
+}
+_UNFOLDED = 2**18  # numbers of unfolded images at a time: they are multiplied while still in cache
+
+
+@dataclass(frozen=True)
+class Program:
+    """What `vdprune.kernels.inference.run` needs.
+
+    Args:
+        steps: The steps.
+        parameters: What their activations need beside the number.
+        numbers: Indices of weights.
+        floats: Weights and biases.
+        pixels: Which numbers of an example are read.
+        scales: What each is multiplied by.
+        shifts: What is then added.
+        room: Numbers of the arena for each example.
+        outputs: Numbers of a result.
+    """
+
+    steps: numpy.ndarray
+    parameters: numpy.ndarray
+    numbers: numpy.ndarray
+    floats: numpy.ndarray
+    pixels: numpy.ndarray
+    scales: numpy.ndarray
+    shifts: numpy.ndarray
+    room: int
+    outputs: int
+
+    def run(self, x: numpy.ndarray, arena: numpy.ndarray, result: numpy.ndarray) -> None:
+        """Run it on some examples.
+
+        Args:
+            x: Examples, shape (examples, features), contiguous.
+            arena: At least ``room`` numbers for each, float32.
+            result: Results, shape (examples, outputs), float32.
+        """
+        k.run(
+            self.steps,
+            self.parameters,
+            self.numbers,
+            self.floats,
+            x,
+            self.pixels,
+            self.scales,
+            self.shifts,
+            arena,
+            result,
+        )
+
+
+def make_program(layers: Layers, ways: Sequence[str], examples: int) -> Program:
+    """Lay out a network.
+
+    Args:
+        layers: The network.
+        ways: For each layer ``sparse`` or ``dense``; those without weights have no choice.
+        examples: How many are run at a time.
+
+    Returns:
+        The program.
+    """
+    return _Writer(layers, examples).write(ways)
+
+
+def find_pixels(layers: Layers) -> numpy.ndarray:
+    """Find which numbers of an example a network reads.
+
+    Args:
+        layers: The network.
+
+    Returns:
+        Their numbers, ascending, one at least: all, unless a linear layer with zeros takes them.
+    """
+    users = [layer for layer in layers.layers if 0 in layer.sources]
+    if len(users) == 1 and users[0].kind == "linear":
+        assert users[0].W is not None
+        pixels = numpy.flatnonzero(users[0].W.any(axis=0))
+        return pixels if pixels.size else numpy.zeros(1, numpy.intp)
+    return numpy.arange(layers.mean.size)
+
+
+class _Writer:
+    """Writes a program step by step."""
+
+    def __init__(self, layers: Layers, examples: int) -> None:
+        self._layers, self._examples = layers, examples
+        self._steps: list[numpy.ndarray] = []
+        self._parameters: list[float] = []
+        self._numbers: list[numpy.ndarray] = []
+        self._floats: list[numpy.ndarray] = []
+        self._pixels = find_pixels(layers)
+        self._arena = Arena()
+        self._places = {0: self._arena.take(self._pixels.size)}
+        last_uses = {
+            source: number
+            for number, layer in enumerate(layers.layers, 1)
+            for source in layer.sources
+        }
+        self._ends: dict[int, list[int]] = {}
+        for source, number in last_uses.items():
+            self._ends.setdefault(number, []).append(source)
+
+    def write(self, ways: Sequence[str]) -> Program:
+        """Write all steps."""
+        layers = self._layers
+        for number, (layer, way) in enumerate(zip(layers.layers, ways, strict=True), 1):
+            self._places[number] = self._arena.take(math.prod(layer.out_shape))
+            self._write(layer, way, self._places[number])
+            for source in self._ends.get(number, []):
+                self._arena.give_back(self._places[source])
+        mean = layers.mean.reshape(-1)[self._pixels]
+        return Program(
+            numpy.array(self._steps, numpy.int64),
+            numpy.array(self._parameters, numpy.float32),
+            _join(self._numbers, numpy.int32),
+            _join(self._floats, numpy.float32),
+            self._pixels.astype(numpy.int64),
+            numpy.full(mean.size, layers.scale, numpy.float32),
+            -mean.astype(numpy.float32),
+            self._arena.size,
+            math.prod(layers.layers[-1].out_shape),
+        )
+
+    def _write(self, layer: Layer, way: str, target: int) -> None:
+        source = self._places[layer.sources[0]]
+        if layer.kind == "linear":
+            self._linear(layer, way, source, target)
+        elif layer.kind == "convolution_2d":
+            self._convolution(layer, way, source, target)
+        elif layer.kind == "add":
+            self._add(layer, target)
+        elif layer.kind == "concatenate":
+            for number in layer.sources:
+                size = self._size_of(number)
+                row = self._begin(k.COPY, self._places[number], target, (size,), (size,))
+                self._finish(row)
+                target += size
+        else:
+            row = self._begin(_KINDS[layer.kind], source, target, layer.in_shape, layer.out_shape)
+            if layer.kind == "affine":
+                row[k.WEIGHTS], row[k.BIASES] = self._floats_at(layer.W), self._floats_at(layer.b)
+            self._windows(row, layer, "ksize")
+            self._finish(row, layer)
+
+    def _size_of(self, number: int) -> int:
+        return math.prod(self._layers.layers[number - 1].out_shape) if number else self._pixels.size
+
+    def _begin(
+        self, kind: int, source: int, target: int, in_shape: Any, out_shape: Any
+    ) -> numpy.ndarray:
+        row = numpy.zeros(k.LENGTH, numpy.int64)
+        row[k.KIND], row[k.SOURCE], row[k.TARGET] = kind, source, target
+        row[k.IN_CHANNELS : k.IN_CHANNELS + 3] = _three(in_shape)
+        row[k.OUT_CHANNELS : k.OUT_CHANNELS + 3] = _three(out_shape)
+        return row
+
+    def _finish(self, row: numpy.ndarray, layer: Layer | None = None) -> None:
+        if layer is not None:
+            row[k.ACTIVATION] = _ACTIVATIONS[layer.activation]
+        self._steps.append(row)
+        self._parameters.append(0.0 if layer is None else layer.parameter)
+
+    def _windows(self, row: numpy.ndarray, layer: Layer, size: str) -> None:
+        for name, place in ((size, k.KERNEL_Y), ("stride", k.STRIDE_Y), ("pad", k.PAD_Y)):
+            if name in layer.attributes:
+                row[place : place + 2] = layer.attributes[name]
+
+    def _floats_at(self, array: Any) -> int:
+        place = sum(part.size for part in self._floats)
+        self._floats.append(numpy.asarray(array, numpy.float32).reshape(-1))
+        return place
+
+    def _sparse(self, row: numpy.ndarray, matrix: Any, places: Any) -> None:
+        """Keep a matrix's weights, and what each multiplies."""
+        row[k.WEIGHTS] = self._floats_at(matrix.data)
+        row[k.STARTS] = sum(part.size for part in self._numbers)
+        self._numbers += [matrix.indptr.astype(numpy.int32), places.astype(numpy.int32)]
+        row[k.PLACES] = row[k.STARTS] + matrix.indptr.size
+
+    def _linear(self, layer: Layer, way: str, source: int, target: int) -> None:
+        W: Any = layer.W
+        if layer.sources == (0,):
+            W = W[:, self._pixels]
+        kind = k.LINEAR_SPARSE if way == "sparse" else k.LINEAR_DENSE
+        row = self._begin(kind, source, target, W.shape[1:], W.shape[:1])
+        row[k.BIASES] = self._floats_at(layer.b)
+        if way == "sparse":
+            matrix = scipy.sparse.csr_matrix(W)
+            self._sparse(row, matrix, matrix.indices)
+        else:
+            row[k.WEIGHTS] = self._floats_at(W)
+        self._finish(row, layer)
+
+    def _convolution(self, layer: Layer, way: str, source: int, target: int) -> None:
+        shape, padding = layer.in_shape, layer.attributes["pad"]
+        padded = None
+        if any(padding):
+            wide = (shape[0], *(n + 2 * p for n, p in zip(shape[1:], padding, strict=True)))
+            padded = self._arena.take(math.prod(wide))
+            row = self._begin(k.PAD, source, padded, shape, wide)
+            row[k.PAD_Y : k.PAD_Y + 2] = padding
+            self._finish(row)
+            source, shape = padded, wide
+        kind = k.CONVOLUTION_SPARSE if way == "sparse" else k.CONVOLUTION_DENSE
+        row = self._begin(kind, source, target, shape, layer.out_shape)
+        row[k.STRIDE_Y : k.STRIDE_Y + 2] = layer.attributes["stride"]
+        row[k.BIASES] = self._floats_at(layer.b)
+        if way == "sparse":
+            self._sparse(row, *_shifted(layer, shape))
+        else:
+            self._unfolded(row, layer)
+        self._finish(row, layer)
+        if padded is not None:
+            self._arena.give_back(padded)
+
+    def _unfolded(self, row: numpy.ndarray, layer: Layer) -> None:
+        W: Any = layer.W
+        row[k.WEIGHTS] = self._floats_at(W)
+        row[k.KERNEL_Y : k.KERNEL_Y + 2] = W.shape[2:]
+        row[k.DILATE_Y : k.DILATE_Y + 2] = layer.attributes["dilate"]
+        count, width = math.prod(W.shape[1:]), layer.out_shape[2]
+        rows = max(1, min(layer.out_shape[1], _UNFOLDED // (count * width * self._examples)))
+        row[k.ROWS] = rows
+        row[k.SCRATCH] = self._arena.take((count + len(W)) * rows * width)
+        self._arena.give_back(int(row[k.SCRATCH]))
+
+    def _add(self, layer: Layer, target: int) -> None:
+        first, *others = layer.sources
+        size = (math.prod(layer.out_shape),)
+        row = self._begin(k.COPY, self._places[first], target, size, size)
+        self._finish(row, None if others else layer)
+        for number in others:
+            row = self._begin(k.ADD, self._places[number], target, size, size)
+            self._finish(row, layer if number is others[-1] else None)
+
+
+def _three(shape: Any) -> tuple[int, ...]:
+    return tuple(shape) if len(shape) == 3 else (math.prod(shape), 1, 1)
+
+
+def _shifted(layer: Layer, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Find how far from a window's first pixel each weight's pixel lies, images one after the other."""
+    W: Any = layer.W
+    matrix = scipy.sparse.csr_matrix(W.reshape(len(W), -1))
+    channels, down, across = numpy.unravel_index(matrix.indices, W.shape[1:])
+    filters = numpy.repeat(numpy.arange(len(W)), numpy.diff(matrix.indptr))
+    groups = layer.attributes["groups"]
+    channels = channels + filters // (len(W) // groups) * W.shape[1]
+    dilate = layer.attributes["dilate"]
+    places = (channels * shape[1] + down * dilate[0]) * shape[2] + across * dilate[1]
+    return matrix, places
+
+
+def _join(parts: list[numpy.ndarray], dtype: Any) -> numpy.ndarray:
+    return numpy.concatenate([*parts, numpy.zeros(1, dtype)]).astype(dtype)
