@@ -161,6 +161,33 @@ def _stand_in_for_pkg_resources() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _onnx_with_mapping() -> Iterator[None]:
+    """``onnx_chainer`` imports from ``onnx.mapping``, which onnx has dropped, one of its tables."""
+    if importlib.util.find_spec("onnx") is None or importlib.util.find_spec("onnx.mapping"):
+        yield
+        return
+    import numpy
+
+    helper = importlib.import_module("onnx.helper")
+    dtypes = [numpy.dtype(kind) for kind in "?bhilBHILefdFD"]
+    stand_in: Any = types.ModuleType("onnx.mapping")
+    stand_in.NP_TYPE_TO_TENSOR_TYPE = {t: helper.np_dtype_to_tensor_dtype(t) for t in dtypes}
+    sys.modules["onnx.mapping"] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules["onnx.mapping"]
+
+
+def _mend_onnx_chainer(module: Any) -> None:
+    """Give the one module that reads the other table as it runs, to write numbers as text, an empty one."""
+    context = sys.modules.get("onnx_chainer.context")
+    if context is not None and not hasattr(context.onnx, "mapping"):
+        mapping = types.SimpleNamespace(STORAGE_TENSOR_TYPE_TO_FIELD={})
+        context.onnx = types.SimpleNamespace(mapping=mapping)
+
+
+@contextlib.contextmanager
 def _without_leftovers() -> Iterator[None]:
     """Start Chainer's import from nothing.
 
@@ -241,6 +268,7 @@ MENDS: dict[
     "chainer.serializers.hdf5": (contextlib.nullcontext, _mend_hdf5),
     "chainer.testing.helper": (_stand_in_for_pkg_resources, None),
     "chainer.training.updaters.multiprocess_parallel_updater": (_without_cupys_advice, None),
+    "onnx_chainer": (_onnx_with_mapping, _mend_onnx_chainer),
 }
 
 

@@ -1,3 +1,5 @@
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +56,24 @@ def test_is_saved_by_chainer(tmp_path: Path) -> None:
     link = SparseLinear(W, numpy.ones(7, "f"))
     serializers.save_npz(tmp_path / "link.npz", link)
     other = SparseLinear((W != 0).astype("f"), numpy.zeros(7, "f"))
-    serializers.load_npz(tmp_path / "link.npz", other)
     x = numpy.random.randn(3, 12).astype("f")
-    numpy.testing.assert_array_equal(link(x).array, other(x).array)
+    before = other(x).array
+    serializers.load_npz(tmp_path / "link.npz", other)
+    numpy.testing.assert_allclose(other(x).array, link(x).array, rtol=1e-6)
+    assert not numpy.allclose(before, link(x).array)
+
+
+def test_can_be_copied_after_it_was_used() -> None:
+    link = SparseLinear(sparse_array(7, 12), numpy.ones(7, "f"))
+    x = numpy.random.randn(3, 12).astype("f")
+    expected = link(x).array
+    for copied in (copy.deepcopy(link), pickle.loads(pickle.dumps(link))):
+        numpy.testing.assert_allclose(copied(x).array, expected, rtol=1e-6)
+
+
+def test_inputs_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"SparseLinear: .*W has shape \(3, 3\)"):
+        SparseLinear(numpy.eye(3, dtype="f"))(numpy.zeros((2, 4), "f"))
 
 
 @pytest.mark.parametrize(

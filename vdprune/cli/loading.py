@@ -8,6 +8,7 @@ from vdprune import checkpoint
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError, DatasetError, FileFormatError
 from vdprune.export import build_chain
+from vdprune.export.collecting import collect_checkpoint
 from vdprune.formats import Weights, load_weights
 from vdprune.formats.weights import FORMAT as WEIGHTS_FORMAT
 from vdprune.formats.weights import FORMAT_VERSION as WEIGHTS_VERSION
@@ -88,6 +89,23 @@ def load_any(path: Path, needs_model: bool = True) -> LoadedFile:
         loaded.earlier_recipes,
         loaded.preparation,
     )
+
+
+def load_as_weights(path: Path) -> Weights:
+    """Open any file of ours for inference.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What is in a weight file, or what would be in that of a checkpoint.
+
+    Raises:
+        FileFormatError: It is missing, damaged or not ours.
+    """
+    if _format_of(path) == WEIGHTS_FORMAT:
+        return load_weights(path)
+    return collect_checkpoint(load_checkpoint(path))
 
 
 def load_checkpoint(path: Path) -> checkpoint.Checkpoint:

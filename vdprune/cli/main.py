@@ -7,6 +7,7 @@ import traceback
 
 import click
 
+from vdprune.cli.bench import bench_command
 from vdprune.cli.eval import eval_command
 from vdprune.cli.export import export_command
 from vdprune.cli.plot import plot_command
@@ -46,6 +47,7 @@ cli.add_command(sweep_command)
 cli.add_command(prune_command)
 cli.add_command(eval_command)
 cli.add_command(export_command)
+cli.add_command(bench_command)
 cli.add_command(plot_command)
 cli.add_command(report_command)
 

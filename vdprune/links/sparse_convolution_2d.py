@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import numpy
 from chainer import Variable
-from chainer.utils import conv
+from chainer.utils.conv import get_conv_outsize
 
 from vdprune.links.sparse import Sparse
 
@@ -54,22 +53,17 @@ class SparseConvolution2D(Sparse):
         Raises:
             ArgumentError: Called in training, or on an array that is not on the CPU.
         """
-        x = self.as_input(x)
-        columns = conv.im2col_cpu(
-            x, *self.ksize, *self.stride, *self.pad, dy=self.dilate[0], dx=self.dilate[1]
+        attributes = {
+            "stride": list(self.stride),
+            "pad": list(self.pad),
+            "dilate": list(self.dilate),
+            "groups": self.groups,
+        }
+        y = self.run("convolution_2d", x, attributes)
+        height, width = (
+            get_conv_outsize(n, k, s, p, d=d)
+            for n, k, s, p, d in zip(
+                x.shape[2:], self.ksize, self.stride, self.pad, self.dilate, strict=True
+            )
         )
-        batch, _, _, _, height, width = columns.shape
-        columns = columns.transpose(1, 2, 3, 0, 4, 5).reshape(
-            self.groups, -1, batch * height * width
-        )
-        filters = self.sparse_W.shape[0] // self.groups
-        y = numpy.concatenate(
-            [
-                self.sparse_W[group * filters : (group + 1) * filters] @ columns[group]
-                for group in range(self.groups)
-            ]
-        )
-        y = y.reshape(-1, batch, height, width).transpose(1, 0, 2, 3)
-        if self.b is not None:
-            y = y + self.b[:, None, None]
-        return Variable(numpy.ascontiguousarray(y), requires_grad=False)
+        return Variable(y.reshape(len(x), -1, height, width), requires_grad=False)

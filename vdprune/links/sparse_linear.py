@@ -1,8 +1,8 @@
 """Inference with a linear layer whose zeros are not stored."""
 
+import math
 from typing import Any
 
-import numpy
 from chainer import Variable
 
 from vdprune.links.sparse import Sparse
@@ -33,9 +33,6 @@ class SparseLinear(Sparse):
         Raises:
             ArgumentError: Called in training, or on an array that is not on the CPU.
         """
-        x = self.as_input(x)
         batch = x.shape[:n_batch_axes]
-        y = (self.sparse_W @ x.reshape(int(numpy.prod(batch)), -1).T).T
-        if self.b is not None:
-            y = y + self.b
+        y = self.run("linear", x.reshape(math.prod(batch), -1), {})
         return Variable(y.reshape(*batch, -1), requires_grad=False)

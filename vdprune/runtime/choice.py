@@ -1,19 +1,18 @@
 """Which layers are run sparse and which dense: whatever is faster on this machine."""
 
 import statistics
-import time
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 import numpy
 
 from vdprune.runtime.layers import Layer, Layers
 from vdprune.runtime.steps import Program, make_program
+from vdprune.runtime.timing import time_in_turns
 
 SPARSE, DENSE = "sparse", "dense"
 
-_TIMES = 5
-_LEAST_SECONDS = 2e-4  # that one timing takes, or the clock is too coarse
+_TURNS, _SECONDS = 5, 2e-4  # of each: shorter ones the clock does not see well
 _SURELY_SPARSE = 0.01  # share of weights up to which nothing needs to be measured
 
 
@@ -36,12 +35,15 @@ class Choice:
     dense_seconds: float | None = None
 
 
-def choose_ways(layers: Layers, examples: int) -> tuple[list[str], list[Choice]]:
+def choose_ways(
+    layers: Layers, examples: int, way: str | None = None
+) -> tuple[list[str], list[Choice]]:
     """Measure each layer with weights both ways.
 
     Args:
         layers: The network.
         examples: How many are run at a time.
+        way: ``sparse`` or ``dense``, if nothing is to be measured.
 
     Returns:
         The way of each layer, and for those with weights how it was chosen.
@@ -51,17 +53,19 @@ def choose_ways(layers: Layers, examples: int) -> tuple[list[str], list[Choice]]
         if layer.kind not in ("linear", "convolution_2d"):
             ways.append(SPARSE)
             continue
-        choice = _choose(layer, examples)
+        choice = _choose(layer, examples, way)
         ways.append(choice.way)
         choices.append(choice)
     return ways, choices
 
 
-def _choose(layer: Layer, examples: int) -> Choice:
+def _choose(layer: Layer, examples: int, way: str | None) -> Choice:
     assert layer.W is not None
     density = numpy.count_nonzero(layer.W) / layer.W.size
-    if layer.attributes.get("groups", 1) > 1 or density <= _SURELY_SPARSE:
-        return Choice(layer.name, SPARSE, density)
+    if layer.attributes.get("groups", 1) > 1 or (way is None and density <= _SURELY_SPARSE):
+        way = SPARSE
+    if way is not None:
+        return Choice(layer.name, way, density)
     programs = [_alone(layer, way, examples) for way in (SPARSE, DENSE)]
     sparse, dense = _measure(programs, examples)
     return Choice(layer.name, SPARSE if sparse <= dense else DENSE, density, sparse, dense)
@@ -75,29 +79,12 @@ def _alone(layer: Layer, way: str, examples: int) -> Program:
 
 
 def _measure(programs: list[Program], examples: int) -> list[float]:
-    """Time programs of one input turn by turn; medians in seconds."""
+    """Time programs of one input; medians in seconds."""
     random = numpy.random.default_rng(0)
     calls = []
     for program in programs:
         x = random.standard_normal((examples, int(program.pixels.max()) + 1)).astype("f4")
         arena = numpy.empty(program.room * examples, numpy.float32)
-        calls.append((program, (x, arena, numpy.empty((examples, program.outputs), "f4"))))
-    counts = [_count(*call) for call in calls]
-    times: list[list[float]] = [[] for _ in programs]
-    for _ in range(_TIMES):
-        for (program, arguments), count, found in zip(calls, counts, times, strict=True):
-            found.append(_time(program, arguments, count))
-    return [statistics.median(found) for found in times]
-
-
-def _count(program: Program, arguments: Any) -> int:
-    """Find how often a program has to run to be timed; the first run is not counted."""
-    program.run(*arguments)
-    return max(1, int(_LEAST_SECONDS / max(_time(program, arguments, 1), 1e-7)))
-
-
-def _time(program: Program, arguments: Any, count: int) -> float:
-    start = time.perf_counter()
-    for _ in range(count):
-        program.run(*arguments)
-    return (time.perf_counter() - start) / count
+        result = numpy.empty((examples, program.outputs), numpy.float32)
+        calls.append(partial(program.run, x, arena, result))
+    return [statistics.median(times) for times in time_in_turns(calls, _TURNS, _SECONDS)]

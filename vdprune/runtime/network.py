@@ -23,26 +23,25 @@ class Network:
     Args:
         layers: The network.
         input_shape: Shape of one example.
-        threads: How many threads share the examples.
-
-    Raises:
-        ArgumentError: ``threads`` is less than 1.
+        team: The threads that share the examples.
+        way: How layers are run, ``sparse`` or ``dense``; None for what is faster for each.
     """
 
-    def __init__(self, layers: Layers, input_shape: tuple[int, ...], threads: int) -> None:
-        if threads < 1:
-            raise ArgumentError(f"threads is {threads}: it must be 1 or more")
+    def __init__(
+        self, layers: Layers, input_shape: tuple[int, ...], team: Team, way: str | None = None
+    ) -> None:
         self.input_shape = input_shape
-        self.threads = threads
         self._is_softmax = layers.layers[-1].kind == "softmax"
         self._features = math.prod(input_shape)
         self._block = _choose_block(layers)
-        self._team = Team(threads)
-        self._one, self.choices_for_one = self._prepare(layers, 1)
-        self._many, self.choices_for_many = self._prepare(layers, self._block)
+        self._team = team
+        self._one, self.choices_for_one = self._prepare(layers, 1, way)
+        self._many, self.choices_for_many = self._prepare(layers, self._block, way)
 
-    def _prepare(self, layers: Layers, examples: int) -> tuple[Program, list[Choice]]:
-        ((ways, choices),) = self._team.run([partial(choose_ways, layers, examples)])
+    def _prepare(
+        self, layers: Layers, examples: int, way: str | None
+    ) -> tuple[Program, list[Choice]]:
+        ((ways, choices),) = self._team.run([partial(choose_ways, layers, examples, way)])
         return make_program(layers, ways, examples), choices
 
     def predict(self, x: Any) -> numpy.ndarray:
@@ -95,10 +94,13 @@ class Network:
         x = self._check(x)
         result = numpy.empty((len(x), self._one.outputs), numpy.float32)
         if len(x) == 1:
-            self._one.run(x, numpy.empty(self._one.room, numpy.float32), result)
+            call = partial(self._one.run, x, numpy.empty(self._one.room, numpy.float32), result)
+            # the library's threads have to be held back, which takes longer than a small network
+            self._team.run([call]) if self._one.has_products else call()
         else:
             blocks = range(-(-len(x) // self._block))
-            shares = [blocks[i :: self.threads] for i in range(min(self.threads, len(blocks)))]
+            threads = min(self._team.size, len(blocks))
+            shares = [blocks[i::threads] for i in range(threads)]
             self._team.run([partial(self._run_blocks, x, result, share) for share in shares])
         return result
 
@@ -133,12 +135,13 @@ class Network:
             self._many.run(x[part], arena, result[part])
 
 
-def make_network(weights: Any, threads: int) -> Network:
+def make_network(weights: Any, threads: int, way: str | None = None) -> Network:
     """Make a network of what a weight file holds.
 
     Args:
         weights: The file's `Weights`.
         threads: How many threads share the examples.
+        way: How layers are run, ``sparse`` or ``dense``; None for what is faster for each.
 
     Returns:
         The network.
@@ -146,8 +149,10 @@ def make_network(weights: Any, threads: int) -> Network:
     Raises:
         ArgumentError: It does what the runtime can't do, or ``threads`` is less than 1.
     """
-    arrays = {**weights.others, **weights.weights}
-    return Network(make_layers(weights.graph, arrays), weights.graph.input_shape, threads)
+    if threads < 1:
+        raise ArgumentError(f"threads is {threads}: it must be 1 or more")
+    layers = make_layers(weights.graph, {**weights.others, **weights.weights})
+    return Network(layers, weights.graph.input_shape, Team(threads), way)
 
 
 def _choose_block(layers: Layers) -> int:

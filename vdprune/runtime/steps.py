@@ -57,6 +57,11 @@ class Program:
     room: int
     outputs: int
 
+    @property
+    def has_products(self) -> bool:
+        """Whether even one example goes through products of the BLAS library."""
+        return bool((self.steps[:, k.KIND] == k.CONVOLUTION_DENSE).any())
+
     def run(self, x: numpy.ndarray, arena: numpy.ndarray, result: numpy.ndarray) -> None:
         """Run it on some examples.
 
