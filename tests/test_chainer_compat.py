@@ -204,6 +204,21 @@ def test_gradient_check_imports_without_pkg_resources() -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_onnx_chainer_does_without_onnx_mapping() -> None:
+    pytest.importorskip("onnx", reason="onnx_chainer needs it")
+    result = run_python(
+        "import vdprune, chainer, numpy, sys, onnx\n"
+        "import onnx_chainer, chainer.functions as F\n"
+        "model = chainer.Sequential(lambda x: F.clipped_relu(F.cast(x, 'd'), 2.0))\n"
+        "model = onnx_chainer.export(model, numpy.zeros((1, 3), 'f'), no_testcase=True)\n"
+        "constants = [n for n in model.graph.node if n.op_type == 'Constant']\n"
+        "values = [onnx.numpy_helper.to_array(n.attribute[0].t).item() for n in constants]\n"
+        "assert values == [0, 2], values\n"
+        "assert 'onnx.mapping' not in sys.modules\n"
+    )
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.parametrize("name", chainer_compat.MENDS)
 def test_mended_modules_exist(name: str) -> None:
     """A name here that Chainer doesn't have would mend nothing."""

@@ -162,8 +162,8 @@ def _stand_in_for_pkg_resources() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _onnx_with_mapping() -> Iterator[None]:
-    """``onnx_chainer`` imports from ``onnx.mapping``, which onnx has dropped, one of its tables."""
-    if importlib.util.find_spec("onnx") is None or importlib.util.find_spec("onnx.mapping"):
+    """``onnx_chainer`` imports a table from ``onnx.mapping``, which onnx warned of, then dropped."""
+    if importlib.util.find_spec("onnx") is None:
         yield
         return
     import numpy
@@ -180,9 +180,9 @@ def _onnx_with_mapping() -> Iterator[None]:
 
 
 def _mend_onnx_chainer(module: Any) -> None:
-    """Give the one module that reads the other table as it runs, to write numbers as text, an empty one."""
-    context = sys.modules.get("onnx_chainer.context")
-    if context is not None and not hasattr(context.onnx, "mapping"):
+    """Give the one module that reads another table as it runs an empty one: numbers stay bytes."""
+    context: Any = sys.modules.get("onnx_chainer.context")
+    if context is not None:
         mapping = types.SimpleNamespace(STORAGE_TENSOR_TYPE_TO_FIELD={})
         context.onnx = types.SimpleNamespace(mapping=mapping)
 

@@ -78,13 +78,15 @@ def evaluate_network(network: Network, split: Split) -> Evaluation:
     Raises:
         ArgumentError: As for `evaluate`.
     """
-    probabilities = network.predict_proba(split.x)
-    _check_labels(split, probabilities.shape[1])
+    y = network.logits(split.x).astype(numpy.float64)
+    _check_labels(split, y.shape[1])
     n = len(split.x)
-    wrong = int((probabilities.argmax(axis=1) != split.t).sum())
-    least = numpy.finfo(probabilities.dtype).tiny
-    likely = numpy.maximum(probabilities[numpy.arange(n), split.t], least)
-    return Evaluation(n, 100 * wrong / n, float(-numpy.log(likely).mean(dtype=numpy.float64)))
+    wrong = int((y.argmax(axis=1) != split.t).sum())
+    if network.ends_in_softmax:
+        y = numpy.log(numpy.maximum(y, numpy.finfo(numpy.float32).tiny))
+    y -= y.max(axis=1, keepdims=True)
+    surprise = numpy.log(numpy.exp(y).sum(axis=1)) - y[numpy.arange(n), split.t]
+    return Evaluation(n, 100 * wrong / n, float(surprise.mean()))
 
 
 def _check_labels(split: Split, classes: int) -> None:

@@ -32,7 +32,11 @@ def test_a_table_is_printed_and_how_layers_are_run(run: Run, trained: Path) -> N
     assert head.split() == ["examples", "vdprune", "all", "dense"]
     assert row.split()[0] == "2"
     assert row.split()[2::2] == ["ms", "ms"]
-    assert [line.split()[0] for line in result.stderr.splitlines() if line][-3:] == ["l1", "l2", "l3"]
+    assert [line.split()[0] for line in result.stderr.splitlines() if line][-3:] == [
+        "l1",
+        "l2",
+        "l3",
+    ]
     assert run("bench", trained / "weights.h5", "--batch", 2, "--quiet").stderr == ""
 
 

@@ -271,6 +271,16 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     return make
 
 
+def test_numbers_beyond_float16_are_refused(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint("lenet300")
+    checkpoint.model.l2.b.array[0] = 7e4
+    with pytest.raises(ArgumentError, match="l2/b has numbers up to 70000, float16 ends at 65,504"):
+        export_weights(checkpoint, tmp_path / "w.h5", dtype="float16")
+    with pytest.raises(ArgumentError, match="no dtype 'int8' for weights: choose float32"):
+        export_weights(checkpoint, tmp_path / "w.h5", dtype="int8")
+    assert not (tmp_path / "w.h5").exists()
+
+
 def build(path: Path) -> None:
     model = build_chain(load_weights(path))
     assert model.l1.W.array.shape == (300, 9)

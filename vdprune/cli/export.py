@@ -16,10 +16,19 @@ from vdprune.cli.options import FILE, check_out, config_option, out_option, outp
     show_default=True,
     help="csr: compressed sparse rows, zeros not stored; dense: arrays with their zeros.",
 )
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="float16 takes half the bytes and has 11 significant bits.",
+)
 @out_option("weights.h5", "FILE", "Its ending, .h5 or .npz, says what it becomes.")
 @output_options
 @config_option
-def export_command(checkpoint: Path, format: str, out: Path, json: bool, quiet: bool) -> None:
+def export_command(
+    checkpoint: Path, format: str, dtype: str, out: Path, json: bool, quiet: bool
+) -> None:
     """Write a pruned network to a small file that other programs open.
 
     CHECKPOINT is what `vdprune prune` wrote (pruned.h5 by default). An .h5 file with csr weights gives a
@@ -38,7 +47,7 @@ def export_command(checkpoint: Path, format: str, out: Path, json: bool, quiet: 
             f"with, log alpha {loaded.threshold:g}",
             err=True,
         )
-    weights = export_weights(loaded, out, format)
+    weights = export_weights(loaded, out, format, dtype)
     sparsity = weights.sparsity()
     size = out.stat().st_size
     dense = 4 * (
@@ -46,7 +55,7 @@ def export_command(checkpoint: Path, format: str, out: Path, json: bool, quiet: 
         + sum(array.size for array in weights.others.values())
     )
     result = describe_file(out, "weights", loaded.arch, loaded.dataset, loaded.threshold, sparsity)
-    result.update({"format": format, "bytes": size, "dense_bytes": dense})
+    result.update({"format": format, "dtype": dtype, "bytes": size, "dense_bytes": dense})
     print_result(result, json)
     if not json:
         click.echo(

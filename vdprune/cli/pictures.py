@@ -27,12 +27,11 @@ def draw_all(file: Path, loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
             yield "error-against-compression", figure
     if _knows_noise(loaded):
         yield "log-alpha", plotting.draw_log_alpha(_log_alphas(loaded), loaded.threshold)
-    links = {name.lstrip("/"): link for name, link in loaded.model.namedlinks()}
     for number, layer in enumerate(loaded.sparsity.layers):
         if layer.nonzero == layer.weights:
             continue
-        input_shape = loaded.model.scaling.mean.shape if number == 0 else None
-        figure = plotting.draw_mask(layer.name, _kept(links[layer.name], loaded), input_shape)
+        input_shape = _input_shape(loaded) if number == 0 else None
+        figure = plotting.draw_mask(layer.name, _kept(layer.name, loaded), input_shape)
         yield f"mask-{layer.name.replace('/', '-')}", figure
 
 
@@ -96,7 +95,14 @@ def _log_alphas(loaded: LoadedFile) -> list[tuple[str, Any]]:
     return [(name, as_array(link.log_alpha())) for name, link in links]
 
 
-def _kept(link: Any, loaded: LoadedFile) -> Any:
+def _kept(name: str, loaded: LoadedFile) -> Any:
     from chainer import as_array
 
-    return as_array(link.W if loaded.kind == "weights" else link.masked_W()) != 0
+    if loaded.weights is not None:
+        return loaded.weights.weights[f"{name}/W"] != 0
+    return as_array(dict(loaded.model.named_variational_links())[name].masked_W()) != 0
+
+
+def _input_shape(loaded: LoadedFile) -> tuple[int, ...]:
+    weights = loaded.weights
+    return loaded.model.scaling.mean.shape if weights is None else weights.graph.input_shape

@@ -39,7 +39,7 @@ def plot_command(file: Path, out: Path | None, suffix: str, quiet: bool) -> None
     from vdprune.errors import ArgumentError
 
     folder = file.with_name(f"{file.stem}-plots") if out is None else out
-    loaded = load_any(file)
+    loaded = load_any(file, needs_model=False)
     plotting.load_matplotlib()  # says so if it is missing
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"{folder} is a file: pictures go into a folder, give one with --out")

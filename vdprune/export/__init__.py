@@ -5,6 +5,7 @@ from pathlib import Path
 from chainer import Chain
 
 from vdprune.checkpoint import Checkpoint
+from vdprune.errors import ArgumentError
 from vdprune.export.building import build_chain
 from vdprune.export.collecting import collect_chain, collect_checkpoint
 from vdprune.formats import Weights, check_format, save_weights
@@ -12,23 +13,31 @@ from vdprune.formats import Weights, check_format, save_weights
 __all__ = ["build_chain", "export_chain", "export_weights"]
 
 
-def export_weights(checkpoint: Checkpoint, path: str | Path, encoding: str = "csr") -> Weights:
+def export_weights(
+    checkpoint: Checkpoint, path: str | Path, encoding: str = "csr", dtype: str = "float32"
+) -> Weights:
     """Write a checkpoint's network to a weight file.
 
     Args:
         checkpoint: The network; weights above its threshold are written as zero, or not at all.
         path: The file; its ending, .h5 or .npz, says what it is.
         encoding: ``csr`` for compressed sparse rows, ``dense`` for arrays with their zeros.
+        dtype: ``float32``, or ``float16`` for half the bytes.
 
     Returns:
         What was written.
 
     Raises:
-        ArgumentError: The ending or the encoding is not one of these.
+        ArgumentError: The ending, the encoding or the dtype is not one of these, or float16 does not
+            reach as far as the numbers do.
         FileWriteError: The file can't be written.
     """
     check_format(Path(path), encoding)
+    if dtype not in ("float32", "float16"):
+        raise ArgumentError(f"there is no dtype {dtype!r} for weights: choose float32 or float16")
     weights = collect_checkpoint(checkpoint)
+    if dtype == "float16":
+        weights = weights.in_float16()
     save_weights(path, weights, encoding)
     return weights
 

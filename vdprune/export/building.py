@@ -1,46 +1,163 @@
 """A Chainer model out of a weight file."""
 
+from collections.abc import Callable
 from typing import Any
 
-from chainer import Chain
-from chainer.serializers import DictionarySerializer, NpzDeserializer
+import chainer.functions as F
+import chainer.links as L
+import numpy
+from chainer import Chain, Link
 
-from vdprune.archs import ARCHS, build_arch, check_arch_size
-from vdprune.errors import ArgumentError, FileFormatError
-from vdprune.export.collecting import is_of_training
-from vdprune.formats.weights import Weights
+from vdprune.formats import Weights
+from vdprune.graph import Node, find_shapes
+from vdprune.links import InputScaling
+
+# The attributes of links that hold the arrays of an operation's roles.
+_ATTRIBUTES = {
+    "scaling": {"mean": "mean", "scale": "scale"},
+    "batch_normalization": {
+        "gamma": "gamma",
+        "beta": "beta",
+        "mean": "avg_mean",
+        "var": "avg_var",
+    },
+}
+_OF_WEIGHTS = {"W": "W", "b": "b"}
+_EMPTY = Chain()
+
+
+class GraphChain(Chain):
+    """A network that a graph describes, with Chainer's ordinary layers under their own names.
+
+    Args:
+        weights: What a weight file holds.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__()
+        arrays = {**weights.others, **weights.weights}
+        shapes = find_shapes(weights.graph)
+        self._steps: list[tuple[Node, str]] = []
+        for number, node in enumerate(weights.graph.nodes, 1):
+            path = ""
+            if node.arrays:
+                path = self._find_path(number, node)
+                if self._find_link(path) is None:
+                    self._add(path, _make_link(node, shapes[node.inputs[0]], arrays))
+            self._steps.append((node, path))
+
+    def forward(self, x: Any) -> Any:
+        """Run the network.
+
+        Args:
+            x: Examples, shape (batch, *input_shape).
+
+        Returns:
+            Variable of its results, shape (batch, outputs).
+        """
+        values = [x]
+        for node, path in self._steps:
+            inputs = [values[i] for i in node.inputs]
+            if path:
+                link: Any = self._find_link(path)
+                values.append(link(*inputs))
+            else:
+                values.append(_FUNCTIONS[node.operation](node.attributes, *inputs))
+        return values[-1]
+
+    def _find_link(self, path: str) -> Any:
+        found: Any = self
+        for name in path.split("/"):
+            found = getattr(found, name, None)
+        return found
+
+    def _find_path(self, number: int, node: Node) -> str:
+        """Name a node's link by its arrays, if they have one name and it is free, or by its number."""
+        attributes = _ATTRIBUTES.get(node.operation, _OF_WEIGHTS)
+        prefixes = {
+            array.path.removesuffix(f"/{attributes[role]}")
+            for role, array in node.arrays.items()
+            if array.path.endswith(f"/{attributes[role]}")
+        }
+        path = prefixes.pop() if len(prefixes) == 1 else ""
+        return path if path and self._is_free(path) else f"node{number}"
+
+    def _is_free(self, path: str) -> bool:
+        """Whether a link can have a path, or has it."""
+        names = path.split("/")
+        if any(hasattr(GraphChain, name) or hasattr(_EMPTY, name) or not name for name in names):
+            return False
+        above = [self._find_link("/".join(names[:depth])) for depth in range(1, len(names))]
+        return all(link is None or isinstance(link, Chain) for link in above) and not isinstance(
+            self._find_link(path), Chain
+        )
+
+    def _add(self, path: str, link: Link) -> None:
+        *parents, name = path.split("/")
+        place: Any = self
+        for parent in parents:
+            if not isinstance(getattr(place, parent, None), Chain):
+                place.add_link(parent, Chain())
+            place = getattr(place, parent)
+        place.add_link(name, link)
 
 
 def build_chain(weights: Weights) -> Chain:
-    """Make a network, with ordinary layers.
+    """Make a network of what a weight file holds, to be run, or trained on, with Chainer.
 
     Args:
         weights: What a weight file holds.
 
     Returns:
-        The network.
-
-    Raises:
-        ArgumentError: It is not of one of the archs that `build_arch` knows.
-        FileFormatError: The arrays are not those of its arch.
+        The network; its layers have the names that they had.
     """
-    arch, kwargs = weights.header["arch"], weights.header["arch_kwargs"]
-    if arch not in ARCHS:
-        raise ArgumentError(
-            f"the file is of a {arch}, which is none of {', '.join(ARCHS)}: make your own model and "
-            "load the arrays into it, or run the file with vdprune.runtime"
-        )
-    arrays = {**weights.others, **weights.weights}
-    try:
-        check_arch_size(kwargs, [array.shape for array in arrays.values()])
-        model = build_arch(arch, **kwargs)
-        NpzDeserializer({**arrays, **_state_of_training(model)}).load(model)
-    except (ArgumentError, TypeError, ValueError, KeyError) as error:
-        raise FileFormatError(f"the arrays can't be made into a {arch}: {error}") from error
-    return model
+    return GraphChain(weights)
 
 
-def _state_of_training(model: Chain) -> dict[str, Any]:
-    serializer = DictionarySerializer()
-    serializer.save(model)
-    return {path: value for path, value in serializer.target.items() if is_of_training(path)}
+def _make_link(node: Node, shape: tuple[int, ...], arrays: dict[str, numpy.ndarray]) -> Link:
+    own = {role: arrays[array.path] for role, array in node.arrays.items()}
+    own = {role: array.astype(numpy.float32) for role, array in own.items() if role != "scale"}
+    if node.operation == "scaling":
+        scaling = InputScaling(shape)
+        scaling.mean[...] = own["mean"]
+        scaling.scale = float(arrays[node.arrays["scale"].path])
+        return scaling
+    if node.operation == "batch_normalization":
+        link = L.BatchNormalization(shape[0], eps=node.attributes["eps"])
+        link.gamma.array[...], link.beta.array[...] = own["gamma"], own["beta"]
+        link.avg_mean[...], link.avg_var[...] = own["mean"], own["var"]
+        return link
+    W, b = own["W"], own.get("b")
+    if node.operation == "linear":
+        return L.Linear(W.shape[1], W.shape[0], b is None, initialW=W, initial_bias=b)
+    attributes = node.attributes
+    return L.Convolution2D(
+        shape[0],
+        len(W),
+        W.shape[2:],
+        tuple(attributes["stride"]),
+        tuple(attributes["pad"]),
+        b is None,
+        initialW=W,
+        initial_bias=b,
+        dilate=tuple(attributes["dilate"]),
+        groups=attributes["groups"],
+    )
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "max_pooling_2d": lambda a, x: F.max_pooling_2d(
+        x, a["ksize"], a["stride"], a["pad"], a["cover_all"]
+    ),
+    "average_pooling_2d": lambda a, x: F.average_pooling_2d(x, a["ksize"], a["stride"], a["pad"]),
+    "relu": lambda a, x: F.relu(x),
+    "leaky_relu": lambda a, x: F.leaky_relu(x, a["slope"]),
+    "clipped_relu": lambda a, x: F.clipped_relu(x, a["z"]),
+    "elu": lambda a, x: F.elu(x, a["alpha"]),
+    "sigmoid": lambda a, x: F.sigmoid(x),
+    "tanh": lambda a, x: F.tanh(x),
+    "softmax": lambda a, x: F.softmax(x),
+    "reshape": lambda a, x: F.reshape(x, (len(x), *a["shape"])),
+    "add": lambda a, *inputs: F.add(*inputs) if len(inputs) > 1 else inputs[0],
+    "concatenate": lambda a, *inputs: F.concat(inputs, axis=1),
+}

@@ -63,11 +63,6 @@ def collect_chain(chain: Chain, input_shape: tuple[int, ...]) -> Weights:
     return _collect(chain, tuple(input_shape), origin)
 
 
-def is_of_training(path: str) -> bool:
-    """Tell whether a persistent value of a model is of no use in inference."""
-    return path.rpartition("/")[2] in _TRAINING_STATE
-
-
 def _collect(chain: Chain, input_shape: tuple[int, ...], origin: dict[str, Any]) -> Weights:
     cpu = get_device("@numpy")
     model = chain.copy("copy")
@@ -79,7 +74,7 @@ def _collect(chain: Chain, input_shape: tuple[int, ...], origin: dict[str, Any])
     arrays = {
         path: numpy.asarray(value)
         for path, value in sorted({**used, **serializer.target}.items())
-        if value is not None and not is_of_training(path)
+        if value is not None and path.rpartition("/")[2] not in _TRAINING_STATE
     }
     weights = {}
     links = named_variational_links(model)

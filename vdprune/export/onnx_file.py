@@ -9,9 +9,8 @@ import chainer
 import numpy
 from chainer import Chain, Variable
 
-from vdprune.conversion import to_ordinary
+from vdprune.conversion import named_variational_links, to_ordinary
 from vdprune.errors import ArgumentError
-from vdprune.links import VariationalDropout
 from vdprune.storage import MARK, check_marked, check_writable, write_atomically
 from vdprune.version import __version__
 
@@ -31,10 +30,11 @@ def write_onnx(
     The model is traced by onnx_chainer, which is a part of Chainer. What it made is checked by
     onnx's checker and run by onnx's reference evaluator, before anything is written.
 
-    Sparse weights are entries of ``sparse_initializer`` with indices into the flattened array.
-    onnxruntime takes them wherever a layer has weights (Gemm, MatMul, Conv) and makes them dense as it
-    loads the file. onnx's checker takes them too, but not with ``full_check``, nor does onnx's shape
-    inference: to them such weights are no tensors.
+    Sparse weights are entries of ``sparse_initializer`` with indices into the flattened array, twelve
+    bytes for each weight that is left; a dense array has four for each there is. onnxruntime takes
+    them wherever a layer has weights (Gemm, MatMul, Conv) and makes them dense as it loads the file.
+    onnx's checker takes them too, but not with ``full_check``, nor does onnx's shape inference: to
+    them such weights are no tensors.
 
     Args:
         path: The file.
@@ -52,9 +52,7 @@ def write_onnx(
     check_marked(path)
     model = chain.copy("copy")
     model.to_device("@numpy")
-    variational = [
-        path for path, link in model.namedlinks() if isinstance(link, VariationalDropout)
-    ]
+    layers = [name for name, _ in named_variational_links(model)]
     to_ordinary(model)
     random = numpy.random.default_rng(0)
     runs = [_run(model, random.normal(size=(n, *input_shape))) for n in _BATCHES]
@@ -63,7 +61,7 @@ def write_onnx(
     _check(onnx, two, runs)
     if sparse:
         # as onnx_chainer names them
-        _make_sparse(onnx, two, {f"param{path.replace('/', '_')}_W" for path in variational})
+        _make_sparse(onnx, two, {f"param_{layer.replace('/', '_')}_W" for layer in layers})
         onnx.checker.check_model(two)
     write_atomically(path, two.SerializeToString(deterministic=True))
 
@@ -167,7 +165,7 @@ def _free_batch(onnx: Any, two: Any, three: Any) -> None:
 
 
 def _free_shape(reader: Any, two: numpy.ndarray, three: numpy.ndarray) -> numpy.ndarray:
-    places = numpy.flatnonzero(two != three) if two.shape == three.shape else []
+    places = numpy.flatnonzero(two != three) if two.shape == three.shape else numpy.arange(0)
     is_taken = bool((two == -1).any())
     if len(places) != 1 or (is_taken and places[0] != 0):
         raise _refuse_batch(f"{reader.name} of its ONNX graph depends on it")

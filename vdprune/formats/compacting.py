@@ -195,8 +195,8 @@ def _find_needed(network: _Network, constants: numpy.ndarray) -> numpy.ndarray:
         if number in network.fixed:
             needed[before] = needed[after] = True
         elif node.operation in _WITH_WEIGHTS:
-            W = network.own(node)["W"][is_live[after]]
-            is_read = _by_pair(W).any(axis=(0, 2))
+            W = _by_pair(network.own(node)["W"])[is_live[after]]
+            is_read = W.any(axis=(0, 2))
             needed[before] |= is_read & numpy.isnan(_with_padding(node, constants[before]))
         elif node.operation == "softmax":
             needed[before] = True
@@ -267,15 +267,12 @@ class _Writer:
 
     def _rewrite_weights(self, number: int, node: Node, is_kept: numpy.ndarray) -> Node:
         outputs, inputs = self._network.channels[number], self._network.channels[node.inputs[0]]
-        own, constants = self._network.own(node), self._constants[outputs]
-        is_constant = ~numpy.isnan(constants)
-        W = own["W"].copy()
-        W[is_constant | ~self._needed[outputs]] = 0
-        # of what goes, those that are not constant are not read
-        folded = numpy.where(self._is_kept[inputs], 0, numpy.nan_to_num(self._constants[inputs]))
-        b = own.get("b", 0) + _by_pair(W).sum(axis=2) @ folded
-        b = numpy.where(is_constant, constants, b)[is_kept]
+        own = self._network.own(node)
+        W, folded = own["W"].copy(), _with_padding(node, self._constants[inputs])
+        b = own.get("b", 0) + _by_pair(W).sum(axis=2) @ numpy.nan_to_num(folded)
+        W[:, ~numpy.isnan(folded)] = 0
+        W[~self._needed[outputs]] = 0
         node = self._store(node, "W", W[is_kept][:, self._is_kept[inputs]])
-        if "b" in own or b.any():
-            node = self._store(node, "b", b.astype(own.get("b", W).dtype))
+        if "b" in own or b[is_kept].any():
+            node = self._store(node, "b", b[is_kept].astype(own.get("b", W).dtype))
         return node

@@ -15,18 +15,23 @@ def encode(W: numpy.ndarray) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:
         W: Weights, shape (out, ...).
 
     Returns:
-        Attributes and member arrays.
+        Attributes and member arrays; indices and indptr in the smallest unsigned type that holds them.
 
     Source: AnnData, "On-disk format", sparse arrays, encoding version 0.1.0.
     """
-    matrix = scipy.sparse.csr_matrix(W.reshape(len(W), -1))
+    matrix = scipy.sparse.csr_matrix(_known_to_scipy(W.reshape(len(W), -1)))
     attributes = {
         "encoding-type": "csr_matrix",
         "encoding-version": "0.1.0",
         "shape": list(matrix.shape),
         "weight_shape": list(W.shape),
     }
-    return attributes, {name: getattr(matrix, name) for name in MEMBERS}
+    members = {name: getattr(matrix, name) for name in MEMBERS}
+    members["data"] = members["data"].astype(W.dtype)
+    for name in ("indices", "indptr"):
+        most = int(members[name].max(initial=0))
+        members[name] = members[name].astype(numpy.min_scalar_type(most))
+    return attributes, members
 
 
 def decode(members: dict[str, numpy.ndarray], shape: tuple[int, ...]) -> numpy.ndarray:
@@ -50,8 +55,12 @@ def decode(members: dict[str, numpy.ndarray], shape: tuple[int, ...]) -> numpy.n
             raise ValueError(
                 f"{name} is an array of {members[name].dtype} of shape {members[name].shape}"
             )
-    matrix = scipy.sparse.csr_matrix(
-        tuple(members[name] for name in MEMBERS), shape=(rows, columns)
-    )
+    parts = _known_to_scipy(members["data"]), members["indices"], members["indptr"]
+    matrix = scipy.sparse.csr_matrix(parts, shape=(rows, columns))
     matrix.check_format(full_check=True)
-    return matrix.toarray().reshape(shape)
+    return matrix.toarray().reshape(shape).astype(members["data"].dtype)
+
+
+def _known_to_scipy(array: numpy.ndarray) -> numpy.ndarray:
+    """SciPy has no sparse matrices of float16."""
+    return array.astype(numpy.float32) if array.dtype == numpy.float16 else array

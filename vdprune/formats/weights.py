@@ -1,10 +1,11 @@
 """What every weight file holds: a pruned network's arrays, what it computes, where it comes from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
 
+from vdprune.errors import ArgumentError
 from vdprune.graph import Graph
 from vdprune.sparsity import NetworkSparsity, measure_sparsity
 
@@ -31,6 +32,17 @@ class Weights:
     weights: dict[str, numpy.ndarray]
     others: dict[str, numpy.ndarray]
 
+    def in_float16(self) -> "Weights":
+        """Round all arrays to half the bytes, with 11 significant bits.
+
+        Returns:
+            The same network but for rounding; weights that are too small become zero.
+
+        Raises:
+            ArgumentError: A number is beyond 65,504, the largest that there is.
+        """
+        return replace(self, weights=_round(self.weights), others=_round(self.others))
+
     def sparsity(self) -> NetworkSparsity:
         """Count the weights.
 
@@ -40,3 +52,17 @@ class Weights:
         return measure_sparsity(
             (path.removesuffix("/W"), W) for path, W in sorted(self.weights.items())
         )
+
+
+def _round(arrays: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
+    rounded = {}
+    for path, array in arrays.items():
+        is_rounded = array.dtype.kind == "f" and array.ndim > 0  # a number alone saves nothing
+        with numpy.errstate(over="ignore"):
+            rounded[path] = array.astype(numpy.float16) if is_rounded else array
+        if (numpy.isfinite(array) & ~numpy.isfinite(rounded[path])).any():
+            raise ArgumentError(
+                f"{path} has numbers up to {abs(array).max():g}, float16 ends at 65,504: export it in "
+                "float32"
+            )
+    return rounded

@@ -31,7 +31,7 @@ class Network:
         self, layers: Layers, input_shape: tuple[int, ...], team: Team, way: str | None = None
     ) -> None:
         self.input_shape = input_shape
-        self._is_softmax = layers.layers[-1].kind == "softmax"
+        self.ends_in_softmax = layers.layers[-1].kind == "softmax"
         self._features = math.prod(input_shape)
         self._block = _choose_block(layers)
         self._team = team
@@ -72,7 +72,7 @@ class Network:
             ArgumentError: As for `predict`.
         """
         y = self.logits(x)
-        if self._is_softmax:
+        if self.ends_in_softmax:
             return y
         y -= y.max(axis=1, keepdims=True)
         numpy.exp(y, out=y)

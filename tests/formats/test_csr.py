@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vdprune.export import csr, dense
+from vdprune.formats import csr, dense
 
 Members = dict[str, numpy.ndarray]
 
@@ -53,7 +53,16 @@ def test_a_known_matrix() -> None:
         "indptr": [0, 1, 1, 3],
     }
     assert members["data"].dtype == numpy.float32
-    assert members["indices"].dtype == members["indptr"].dtype == numpy.int32
+    assert members["indices"].dtype == members["indptr"].dtype == numpy.uint8
+
+
+@pytest.mark.parametrize(("columns", "dtype"), [(256, "u1"), (257, "u2"), (65537, "u4")])
+def test_indices_take_as_few_bytes_as_they_can(columns: int, dtype: str) -> None:
+    W = numpy.zeros((1, columns), "f4")
+    W[0, -1] = 2
+    _, members = csr.encode(W)
+    assert (members["indices"].dtype, members["indptr"].dtype) == (dtype, "u1")
+    assert numpy.array_equal(csr.decode(members, W.shape), W)
 
 
 def test_a_convolution_is_a_matrix_of_filters() -> None:
@@ -74,6 +83,7 @@ def test_negative_zeros_are_not_stored() -> None:
 
 def put(name: str, index: int, value: int) -> Callable[[Members], None]:
     def spoil(members: Members) -> None:
+        members[name] = members[name].astype(numpy.int64)
         members[name][index] = value
 
     return spoil
