@@ -1,7 +1,7 @@
 """Error and loss of a network on some examples."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import chainer
@@ -26,11 +26,13 @@ class Evaluation:
         examples: Number of examples.
         error: Share of them that it got wrong, in percent.
         loss: Mean cross entropy in nats.
+        wrong: Which examples it got wrong, shape (examples,), bool; None where that was not kept.
     """
 
     examples: int
     error: float
     loss: float
+    wrong: numpy.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 def evaluate(model: Chain, split: Split, batch_size: int | None = None) -> Evaluation:
@@ -73,7 +75,7 @@ def evaluate_network(network: Network, split: Split) -> Evaluation:
         split: The examples and their labels.
 
     Returns:
-        Error and loss.
+        Error and loss, and which examples are wrong.
 
     Raises:
         ArgumentError: As for `evaluate`.
@@ -81,12 +83,12 @@ def evaluate_network(network: Network, split: Split) -> Evaluation:
     y = network.logits(split.x).astype(numpy.float64)
     _check_labels(split, y.shape[1])
     n = len(split.x)
-    wrong = int((y.argmax(axis=1) != split.t).sum())
+    wrong = y.argmax(axis=1) != split.t
     if network.ends_in_softmax:
         y = numpy.log(numpy.maximum(y, numpy.finfo(numpy.float32).tiny))
     y -= y.max(axis=1, keepdims=True)
     surprise = numpy.log(numpy.exp(y).sum(axis=1)) - y[numpy.arange(n), split.t]
-    return Evaluation(n, 100 * wrong / n, float(surprise.mean()))
+    return Evaluation(n, 100 * float(wrong.mean()), float(surprise.mean()), wrong)
 
 
 def _check_labels(split: Split, classes: int) -> None:

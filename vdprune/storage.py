@@ -10,7 +10,8 @@ from typing import Any
 from vdprune.errors import FileFormatError, FileWriteError
 from vdprune.version import __version__
 
-MARK = "vdprune"  # the maker that pages and pictures name
+MARK = "vdprune"  # the maker that pages, pictures and files without a seal name
+PACKED = b"vdpk"  # what packed files begin with
 _SEAL = b"vdprune-sha256:"
 SEAL_SIZE = len(_SEAL) + 64
 MAX_GZIP_RATIO = 1100  # DEFLATE can't do better than 1032
@@ -128,15 +129,18 @@ def check_replaceable(path: Path) -> None:
 
 
 def check_marked(path: Path) -> None:
-    """Make sure that a page or picture that is about to be replaced is one of ours.
+    """Make sure that a file without a seal, as a picture, that is about to be replaced is one of ours.
 
     Args:
-        path: The file; it need not be there. Ours name vdprune as their maker.
+        path: The file; it need not be there. Ours name vdprune as their maker, or are packed.
 
     Raises:
         FileWriteError: It was not written by vdprune.
     """
-    if path.is_file() and MARK.encode() not in path.read_bytes():
+    if not path.is_file():
+        return
+    data = path.read_bytes()
+    if MARK.encode() not in data and not data.startswith(PACKED):
         raise FileWriteError(
             f"{path} exists and was not written by vdprune: choose another file, or remove it"
         )

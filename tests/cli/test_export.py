@@ -8,10 +8,12 @@ from typing import Any
 
 import h5py
 import numpy
+import onnxruntime
 import pytest
 from scipy.sparse import csr_matrix
 
 from tests.conftest import Run, run_vdprune
+from vdprune import runtime
 
 BIASES = 300 + 100 + 3
 SCALING = 64 + 1
@@ -122,3 +124,78 @@ def test_pruned_file_can_not_be_exported_over_itself(
     result = run("export", "--out", "pruned.h5")
     assert result.returncode in (1, 2)
     assert (tmp_path / "pruned.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "out"),
+    [
+        (("--format", "packed"), "weights.packed"),
+        (("--format", "packed", "--bits", 5, "--compact"), "weights.packed"),
+        (("--format", "safetensors"), "weights.safetensors"),
+        (("--format", "safetensors", "--compact", "--dtype", "float16"), "weights.safetensors"),
+        (("--compact",), "weights.h5"),
+    ],
+)
+def test_other_formats_are_evaluated(
+    run: Run, tmp_path: Path, trained: Path, pruned: dict[str, Any], options: tuple, out: str
+) -> None:
+    for _ in range(2):  # a file of ours is replaced
+        result = run("export", trained / "pruned.h5", *options, "--json")
+        assert result.returncode == 0, result.stderr
+    exported = json.loads(result.stdout)
+    assert exported["file"] == out
+    assert exported["bytes"] == (tmp_path / out).stat().st_size
+    found = json.loads(run("eval", out, "--json").stdout)
+    assert found["error"] == pytest.approx(pruned["error"], abs=2.5)
+    assert found["nonzero"] <= pruned["nonzero"]
+    is_compact = "--compact" in options
+    assert (found["weights"] < pruned["weights"]) == is_compact
+    (tmp_path / out).write_bytes(b"something else")
+    assert run("export", trained / "pruned.h5", *options).returncode == 1
+    assert (tmp_path / out).read_bytes() == b"something else"
+
+
+@pytest.mark.parametrize("options", [(), ("--sparse",), ("--compact",)])
+def test_onnx(run: Run, tmp_path: Path, trained: Path, options: tuple) -> None:
+    for _ in range(2):
+        result = run("export", trained / "pruned.h5", "--format", "onnx", *options)
+        assert result.returncode == 0, result.stderr
+    path = tmp_path / "weights.onnx"
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert run("export", trained / "pruned.h5", "--quiet").returncode == 0
+    x = numpy.random.default_rng(0).integers(0, 256, (5, 1, 8, 8)).astype(numpy.float32)
+    (found,) = session.run(None, {"input": x})
+    expected = runtime.load(tmp_path / "weights.h5").logits(x)
+    numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_c_is_two_files(run: Run, tmp_path: Path, trained: Path) -> None:
+    result = run("export", trained / "pruned.h5", "--format", "c", "--out", "net.c")
+    assert result.returncode == 0, result.stderr
+    size = sum((tmp_path / name).stat().st_size for name in ("net.c", "net.h"))
+    assert f"net.c and net.h: {size:,} bytes; " in result.stdout
+    assert "net_predict" in (tmp_path / "net.h").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--bits", 3), 2, "--bits is for --format packed"),
+        (("--sparse",), 2, "--sparse is for --format onnx"),
+        (("--format", "onnx", "--dtype", "float16"), 2, "is for --format csr or dense or safetens"),
+        (
+            ("--format", "onnx", "--out", "w.h5"),
+            1,
+            "w.h5 ends in .h5: a file of format onnx ends in",
+        ),
+        (("--format", "packed", "--out", "w.npz"), 1, "format packed ends in .packed"),
+        (("--format", "packed", "--dataset", "nothing"), 1, "there is no data set 'nothing'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    run: Run, tmp_path: Path, trained: Path, options: tuple, code: int, message: str
+) -> None:
+    result = run("export", trained / "pruned.h5", *options)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert message in result.stderr
+    assert not list(tmp_path.iterdir())

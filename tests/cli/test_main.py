@@ -16,7 +16,18 @@ import vdprune
 from tests.conftest import Run, recipe_options
 from vdprune.cli.main import cli
 
-COMMANDS = ("train", "prune", "eval", "export", "bench", "sweep", "plot", "report")
+COMMANDS = (
+    "train",
+    "prune",
+    "eval",
+    "export",
+    "convert",
+    "inspect",
+    "bench",
+    "sweep",
+    "plot",
+    "report",
+)
 HEAVY_MODULES = {"chainer", "numpy", "scipy", "h5py", "cupy", "numba"}
 PRUNE_KEYS = {
     "file",

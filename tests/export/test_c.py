@@ -156,6 +156,14 @@ def test_nan_stays(tmp_path: Path) -> None:
     assert (numpy.isnan(y.reshape(8, 7, 2)).sum(axis=2) == 1).all()
 
 
+@compiled
+def test_softmax_of_large_numbers(tmp_path: Path) -> None:
+    graph = make_graph([3], linear([4, 3], 0), node("softmax", 1))
+    arrays = make_arrays(graph, density=1)
+    arrays["l/W"] *= 500
+    assert_right(tmp_path, graph, arrays)
+
+
 def test_room_is_used_again(tmp_path: Path) -> None:
     graph = make_graph([50], *(linear([50, 50], i, name=f"l{i}") for i in range(20)))
     write_c(tmp_path / "net.c", make_weights(graph, make_arrays(graph)))
@@ -163,6 +171,9 @@ def test_room_is_used_again(tmp_path: Path) -> None:
     write_c(tmp_path / "net.c", collect_checkpoint(make_checkpoint("lenet300")))
     header = (tmp_path / "net.h").read_text()
     assert "#define NET_WORK_SIZE 400\n" in header, "the two layers within; inputs are not copied"
+    alone = make_graph([2], linear([2, 2], 0))
+    write_c(tmp_path / "net.c", make_weights(alone, make_arrays(alone)))
+    assert "#define NET_WORK_SIZE 1\n" in (tmp_path / "net.h").read_text(), "no array is empty"
 
 
 def test_names(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from vdprune.errors import ArgumentError
 from vdprune.export.quantising import choose_bits, find_quantisable, quantise
 from vdprune.formats import Weights
 from vdprune.formats.packed import pack_weights
-from vdprune.formats.packed_folding import replace_arrays
 from vdprune.runtime import make_network
 
 few = settings(max_examples=40, deadline=None, derandomize=True)
@@ -66,7 +65,12 @@ def test_no_worse_than_values_at_equal_distances(name: str, bits: int) -> None:
     array = draw(size=2000).astype("f4")
     edges = numpy.linspace(array.min(), array.max(), 2 ** (bits + 1) + 1)[1::2]
     evenly = edges[abs(array[:, None] - edges).argmin(axis=1)]
-    assert ((quantise_array(array, bits) - array) ** 2).sum() <= ((evenly - array) ** 2).sum()
+    found, expected = (
+        float(((values - array) ** 2).sum()) for values in (quantise_array(array, bits), evenly)
+    )
+    assert found <= 1.05 * expected  # values of a codebook are rounded
+    if name != "uniform" and bits > 1:
+        assert found < 0.9 * expected
 
 
 def test_clusters_are_found() -> None:
@@ -100,7 +104,7 @@ def test_bits_out_of_range() -> None:
         quantise(weights, {"l9/W": 3})
 
 
-@pytest.mark.parametrize("increase", [0, 2, 100])
+@pytest.mark.parametrize("increase", [0, 100])
 def test_the_error_is_kept(increase: float) -> None:
     weights = make_network_of_two_layers()
     examples = make_examples(weights)
@@ -117,14 +121,13 @@ def test_an_error_that_can_not_be_kept() -> None:
     weights = make_network_of_two_layers()
     with pytest.raises(ArgumentError, match="max_error_increase is -1: it must be 0"):
         choose_bits(weights, make_examples(weights), -1)
-    # two classes that the eighth bit does not tell apart
-    W = numpy.ones_like(weights.weights["l2/W"])
-    W[0, 0] = 1 + 2**-20
-    W[1:] = 1
-    W[2:] = -100
-    close = replace_arrays(weights, {"l2/W": W, "l2/b": numpy.zeros(4, "f4")})
-    examples = make_examples(close)
-    examples.t[:] = make_network(close, 1, "sparse").predict(examples.x)
-    assert len(set(examples.t.tolist())) > 1
-    with pytest.raises(ArgumentError, match="even with 8 bits, the error on some examples is"):
+    # two classes of which the second is a little likelier, by 300 different numbers
+    close = make_weights(make_graph([300], linear([2, 300], 0)))
+    first = numpy.linspace(1, 2, 300)
+    close.weights["l/W"][:] = first, first + 1e-4
+    close.others["l/b"][:] = 0
+    examples = Split("some examples", numpy.eye(300, dtype="f4"), numpy.ones(300, "i4"))
+    with pytest.raises(
+        ArgumentError, match="even with 8 bits, .* % of some examples become wrong, 0 % are allowed"
+    ):
         choose_bits(close, examples, 0)

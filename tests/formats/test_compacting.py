@@ -231,6 +231,15 @@ def test_a_dead_unit_takes_along_what_only_it_reads_and_feeds() -> None:
     assert numpy.count_nonzero(found.weights["d/W"]) == 1
 
 
+def test_what_normalisation_multiplies_by_zero_goes() -> None:
+    graph = make_graph(
+        [3], linear([4, 3], 0), normalisation(1, channels=4), linear([2, 4], 2, name="m")
+    )
+    arrays = make_arrays(graph, density=1)
+    arrays["n/gamma"][2] = 0
+    assert shapes_of(compact(graph, arrays)) == {"l/W": (3, 3), "m/W": (2, 3)}
+
+
 def test_one_unit_stays_where_all_are_dead() -> None:
     graph = chain("sigmoid")
     arrays = make_arrays(graph, density=0)

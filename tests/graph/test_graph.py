@@ -95,6 +95,7 @@ def attribute(name: str, value: Any) -> Any:
         (change(["nodes", 5, "attributes", "shape"], [71]), r"can't become \(71,\)"),
         (change(["nodes", 2, "inputs"], [0, 2]), "which must be the same"),
         (change(["nodes", 4, "inputs"], [3, 4]), "may differ in the first number alone"),
+        ({"input_shape": [], "nodes": [{**GOOD["nodes"][4], "inputs": [0]}]}, "no first axis"),
         (change(["nodes", 6, "arrays", "W"], ["conv/W", [5, 72]]), "gives conv/W two shapes"),
     ],
 )

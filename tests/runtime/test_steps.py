@@ -206,6 +206,15 @@ def test_additions_and_concatenations() -> None:
     assert_right(graph, 5)
 
 
+def test_the_last_operation_can_be_any() -> None:
+    add = node("add", 0, 1)
+    assert_right(make_graph([4], linear([4, 4], 0), node("concatenate", 1, 0)))
+    assert_right(make_graph([2, 2], node("reshape", 0, shape=[4]), linear([3, 4], 1)), 1)
+    assert_right(make_graph([2, 2], node("reshape", 0, shape=[4])))
+    first = linear([4, 4], 0)
+    assert_right(make_graph([4], first, add, node("reshape", 1, shape=[2, 2])))
+
+
 def test_places_in_the_arena_are_used_again() -> None:
     nodes = [linear([50, 50], i, name=f"l{i}") for i in range(20)]
     graph = make_graph([50], *nodes)

@@ -1,33 +1,94 @@
 """vdprune export."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vdprune.cli.options import FILE, check_out, config_option, out_option, output_options
+from vdprune.cli.options import (
+    FILE,
+    check_out,
+    config_option,
+    dataset_options,
+    output_options,
+)
+from vdprune.cli.writing import FORMATS, check_ending, write_weights
+
+if TYPE_CHECKING:
+    from vdprune.checkpoint import Checkpoint
+    from vdprune.datasets import Split
+    from vdprune.formats import Weights
+
+_MOST_EXAMPLES = 10_000  # that bits are chosen by
 
 
 @click.command("export")
 @click.argument("checkpoint", type=FILE, default=Path("pruned.h5"))
 @click.option(
     "--format",
-    type=click.Choice(["csr", "dense"]),
+    type=click.Choice(list(FORMATS)),
     default="csr",
     show_default=True,
-    help="csr: compressed sparse rows, zeros not stored; dense: arrays with their zeros.",
+    help="csr: compressed sparse rows, zeros not stored; dense: arrays with their zeros; packed: the "
+    "smallest, quantised; safetensors: dense under PyTorch's names; onnx; c: source code in C99 with a "
+    "header.",
+)
+@click.option(
+    "--compact",
+    is_flag=True,
+    help="Leave out units that have no weights left, in or out; the results stay the same.",
 )
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),
     default="float32",
     show_default=True,
-    help="float16 takes half the bytes and has 11 significant bits.",
+    help="float16 takes half the bytes and has 11 significant bits; for csr, dense and safetensors.",
 )
-@out_option("weights.h5", "FILE", "Its ending, .h5 or .npz, says what it becomes.")
+@click.option(
+    "--bits",
+    type=click.IntRange(1, 8),
+    metavar="N",
+    help="For packed: so many bits for each weight.  [default: for each layer as few as "
+    "--max-error-increase allows]",
+)
+@click.option(
+    "--max-error-increase",
+    type=click.FloatRange(min=0),
+    default=0.1,
+    show_default=True,
+    metavar="PERCENT",
+    help="For packed: how much larger the error may get on the images that training held out, or on "
+    "10,000 training images where it held out none.",
+)
+@click.option(
+    "--sparse",
+    is_flag=True,
+    help="For onnx: weights as sparse initializers.",
+)
+@dataset_options(default="the one it was trained on; for packed")
+@click.option(
+    "--out",
+    type=FILE,
+    metavar="FILE",
+    help="The file to write; its ending goes with the format.  "
+    "[default: weights.h5, weights.packed, ...]",
+)
 @output_options
 @config_option
 def export_command(
-    checkpoint: Path, format: str, dtype: str, out: Path, json: bool, quiet: bool
+    checkpoint: Path,
+    format: str,
+    compact: bool,
+    dtype: str,
+    bits: int | None,
+    max_error_increase: float,
+    sparse: bool,
+    dataset: str | None,
+    data_root: Path | None,
+    out: Path | None,
+    json: bool,
+    quiet: bool,
 ) -> None:
     """Write a pruned network to a small file that other programs open.
 
@@ -35,11 +96,14 @@ def export_command(
     scipy.sparse matrix through anndata.io.read_elem; README.md shows how to read it with h5py
     alone.
     """
+    _check_options(format, dtype, bits, sparse)
     from vdprune.cli.loading import load_checkpoint
     from vdprune.cli.results import describe_file, print_result
-    from vdprune.export import export_weights
+    from vdprune.export.collecting import collect_checkpoint
 
+    out = out or Path(FORMATS[format])
     loaded = load_checkpoint(checkpoint)
+    check_ending(out, format)
     check_out(out, checkpoint)
     if not loaded.pruned and not quiet:
         click.echo(
@@ -47,18 +111,66 @@ def export_command(
             f"with, log alpha {loaded.threshold:g}",
             err=True,
         )
-    weights = export_weights(loaded, out, format, dtype)
-    sparsity = weights.sparsity()
-    size = out.stat().st_size
-    dense = 4 * (
-        sum(W.size for W in weights.weights.values())
-        + sum(array.size for array in weights.others.values())
+    whole = weights = collect_checkpoint(loaded)
+    if compact:
+        from vdprune.formats.compacting import compact_weights
+
+        weights = compact_weights(weights)
+    if dtype == "float16":
+        weights = weights.in_float16()
+    if format == "packed":
+        examples = None
+        if bits is None:
+            examples = _load_examples(checkpoint, loaded, dataset, data_root)
+            if not quiet:
+                click.echo(f"choosing bits by {examples.description}", err=True)
+        weights = _quantise(weights, bits, examples, max_error_increase)
+    files = write_weights(out, weights, format, sparse)
+    size = sum(file.stat().st_size for file in files)
+    dense = 4 * sum(array.size for array in (*whole.weights.values(), *whole.others.values()))
+    kind = "compact weights" if compact else "weights"
+    result = describe_file(
+        out, kind, loaded.arch, loaded.dataset, loaded.threshold, weights.sparsity()
     )
-    result = describe_file(out, "weights", loaded.arch, loaded.dataset, loaded.threshold, sparsity)
     result.update({"format": format, "dtype": dtype, "bytes": size, "dense_bytes": dense})
     print_result(result, json)
     if not json:
+        names = " and ".join(map(str, files))
         click.echo(
-            f"{out}: {size:,} bytes; the same arrays dense in float32: {dense:,} bytes "
+            f"{names}: {size:,} bytes; the arrays dense in float32: {dense:,} bytes "
             f"({dense / size:.1f} times as much)"
         )
+
+
+def _check_options(format: str, dtype: str, bits: int | None, sparse: bool) -> None:
+    """Refuse options that are for another format."""
+    for option, is_given, formats in (
+        ("--bits", bits is not None, ("packed",)),
+        ("--sparse", sparse, ("onnx",)),
+        ("--dtype float16", dtype != "float32", ("csr", "dense", "safetensors")),
+    ):
+        if is_given and format not in formats:
+            raise click.UsageError(f"{option} is for --format {' or '.join(formats)}")
+
+
+def _load_examples(
+    path: Path, checkpoint: "Checkpoint", dataset: str | None, data_root: Path | None
+) -> "Split":
+    """Load what the error is measured on: never the test examples."""
+    from vdprune.cli.loading import load_its_dataset
+
+    data = load_its_dataset(path, checkpoint.dataset, dataset, data_root)
+    held_out = checkpoint.recipe["validation"] or min(_MOST_EXAMPLES, len(data.train.x) // 2)
+    examples = data.hold_out(held_out).validation
+    assert examples is not None
+    return examples
+
+
+def _quantise(
+    weights: "Weights", bits: int | None, examples: Any, max_error_increase: float
+) -> "Weights":
+    from vdprune.export.quantising import choose_bits, quantise
+
+    if bits is not None:
+        return quantise(weights, bits)
+    return choose_bits(weights, examples, max_error_increase)

@@ -9,14 +9,12 @@ from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError, DatasetError, FileFormatError
 from vdprune.export import build_chain
 from vdprune.export.collecting import collect_checkpoint
-from vdprune.formats import Weights, load_weights
+from vdprune.formats import Weights, is_weight_file, load_weights
 from vdprune.formats.weights import FORMAT as WEIGHTS_FORMAT
 from vdprune.formats.weights import FORMAT_VERSION as WEIGHTS_VERSION
 from vdprune.hdf5 import open_h5
 from vdprune.recipes.tables import from_table
 from vdprune.sparsity import NetworkSparsity
-
-_HDF5, _ZIP = b"\x89HDF\r\n\x1a\n", b"PK"
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class LoadedFile:
     """A network out of a checkpoint, a pruned one or a weight file.
 
     Args:
-        kind: checkpoint, pruned or weights.
+        kind: checkpoint, pruned, weights or compact weights.
         model: The network; None if it was not asked for and the file is a weight file.
         arch: Its name.
         dataset: What it was trained on.
@@ -68,7 +66,7 @@ def load_any(path: Path, needs_model: bool = True) -> LoadedFile:
         weights = load_weights(path)
         header = weights.header
         return LoadedFile(
-            "weights",
+            "compact weights" if header.get("compact") else "weights",
             build_chain(weights) if needs_model else None,
             header["arch"],
             header["dataset"],
@@ -120,7 +118,7 @@ def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
     Raises:
         FileFormatError: It is missing, damaged or not a checkpoint.
     """
-    if path.is_file() and not _begins_with(path, _HDF5) and not _begins_with(path, _ZIP):
+    if path.is_file() and not _is_hdf5(path) and not is_weight_file(path):
         raise FileFormatError(
             f"{path} is not an HDF5 file: a checkpoint is wanted, as `vdprune train` writes it"
         )
@@ -173,9 +171,9 @@ def _format_of(path: Path) -> str:
             f"there is no file {str(path)!r}: `vdprune train` writes checkpoint.h5, `vdprune prune` "
             "pruned.h5, `vdprune export` weights.h5; give another one by its name"
         )
-    if _begins_with(path, _ZIP):
+    if is_weight_file(path):
         return WEIGHTS_FORMAT
-    if not _begins_with(path, _HDF5):
+    if not _is_hdf5(path):
         raise FileFormatError(
             f"{path} is not an HDF5 file: a file of `vdprune train`, `vdprune prune` or "
             "`vdprune export` is wanted"
@@ -185,6 +183,6 @@ def _format_of(path: Path) -> str:
         return str(file.attrs["format"])
 
 
-def _begins_with(path: Path, signature: bytes) -> bool:
+def _is_hdf5(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(len(signature)) == signature
+        return file.read(4) == b"\x89HDF"

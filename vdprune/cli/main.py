@@ -8,8 +8,10 @@ import traceback
 import click
 
 from vdprune.cli.bench import bench_command
+from vdprune.cli.convert import convert_command
 from vdprune.cli.eval import eval_command
 from vdprune.cli.export import export_command
+from vdprune.cli.inspect import inspect_command
 from vdprune.cli.plot import plot_command
 from vdprune.cli.prune import prune_command
 from vdprune.cli.report import report_command
@@ -47,6 +49,8 @@ cli.add_command(sweep_command)
 cli.add_command(prune_command)
 cli.add_command(eval_command)
 cli.add_command(export_command)
+cli.add_command(convert_command)
+cli.add_command(inspect_command)
 cli.add_command(bench_command)
 cli.add_command(plot_command)
 cli.add_command(report_command)

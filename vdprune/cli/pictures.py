@@ -46,7 +46,7 @@ def tell_what_is_left_out(file: Path, loaded: LoadedFile) -> list[str]:
         A line for each reason.
     """
     reasons = []
-    if loaded.kind == "weights":
+    if loaded.weights is not None:
         reasons.append(
             f"{file} is an exported weight file, which knows no history and no noise: the checkpoint "
             "or the pruned file that it was made from gives more pictures"
@@ -79,7 +79,7 @@ def _knows_noise(loaded: LoadedFile) -> bool:
     from vdprune.errors import ArgumentError
     from vdprune.pruning import check_knows_noise
 
-    if loaded.kind == "weights":
+    if loaded.weights is not None:
         return False
     try:
         check_knows_noise(loaded.model)

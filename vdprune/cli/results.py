@@ -26,7 +26,7 @@ def describe_file(
 
     Args:
         path: The file.
-        kind: checkpoint, pruned or weights.
+        kind: checkpoint, pruned, weights or compact weights.
         arch: The network.
         dataset: What it was measured on, or trained on.
         threshold: Log alpha above which weights are zero.
@@ -78,6 +78,8 @@ def print_result(result: dict[str, Any], as_json: bool, images: str = "") -> Non
         f"{result['nonzero']:,} nonzero at log alpha <= {result['threshold']:.4g}"
     )
     click.echo(f"({COUNTING_RULE})")
+    if result["kind"] == "compact weights":
+        click.echo("(units without weights are left out, and not counted)")
 
 
 def warn_of_collapse(sparsity: NetworkSparsity, advice: str) -> None:

@@ -14,36 +14,36 @@ __all__ = ["build_chain", "export_chain", "export_weights"]
 
 
 def export_weights(
-    checkpoint: Checkpoint, path: str | Path, encoding: str = "csr", dtype: str = "float32"
+    checkpoint: Checkpoint, path: str | Path, format: str = "csr", dtype: str = "float32"
 ) -> Weights:
     """Write a checkpoint's network to a weight file.
 
     Args:
         checkpoint: The network; weights above its threshold are written as zero, or not at all.
-        path: The file; its ending, .h5 or .npz, says what it is.
-        encoding: ``csr`` for compressed sparse rows, ``dense`` for arrays with their zeros.
+        path: The file.
+        format: See `vdprune.formats.save_weights`.
         dtype: ``float32``, or ``float16`` for half the bytes.
 
     Returns:
         What was written.
 
     Raises:
-        ArgumentError: The ending, the encoding or the dtype is not one of these, or float16 does not
-            reach as far as the numbers do.
+        ArgumentError: There is no such format or dtype, the file's ending does not go with it, or
+            float16 does not reach as far as the numbers do.
         FileWriteError: The file can't be written.
     """
-    check_format(Path(path), encoding)
+    check_format(Path(path), format)
     if dtype not in ("float32", "float16"):
         raise ArgumentError(f"there is no dtype {dtype!r} for weights: choose float32 or float16")
     weights = collect_checkpoint(checkpoint)
     if dtype == "float16":
         weights = weights.in_float16()
-    save_weights(path, weights, encoding)
+    save_weights(path, weights, format)
     return weights
 
 
 def export_chain(
-    chain: Chain, input_shape: tuple[int, ...], path: str | Path, encoding: str = "csr"
+    chain: Chain, input_shape: tuple[int, ...], path: str | Path, format: str = "csr"
 ) -> Weights:
     """Write a Chainer model of one's own to a weight file.
 
@@ -51,18 +51,18 @@ def export_chain(
         chain: The model, with variational layers; weights above their layer's threshold are written as
             zero, or not at all.
         input_shape: Shape of one example.
-        path: The file; its ending, .h5 or .npz, says what it is.
-        encoding: ``csr`` or ``dense``, as for `export_weights`.
+        path: The file.
+        format: See `vdprune.formats.save_weights`.
 
     Returns:
         What was written.
 
     Raises:
-        ArgumentError: The ending or the encoding is not one of these, or the model has no variational
-            layers or does what a weight file can't say: see `vdprune.graph`.
+        ArgumentError: There is no such format, the file's ending does not go with it, or the model has
+            no variational layers or does what a weight file can't say: see `vdprune.graph`.
         FileWriteError: The file can't be written.
     """
-    check_format(Path(path), encoding)
+    check_format(Path(path), format)
     weights = collect_chain(chain, input_shape)
-    save_weights(path, weights, encoding)
+    save_weights(path, weights, format)
     return weights

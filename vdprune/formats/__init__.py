@@ -1,59 +1,80 @@
 """Weight files: what a pruned network is shipped as. Nothing here needs Chainer."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from vdprune.errors import ArgumentError, FileFormatError
-from vdprune.formats.h5 import read_h5, write_h5
-from vdprune.formats.layout import ENCODINGS
-from vdprune.formats.npz import read_npz, write_npz
 from vdprune.formats.weights import Weights
+from vdprune.storage import PACKED
 
-__all__ = ["Weights", "check_format", "load_weights", "save_weights"]
+__all__ = ["ENDINGS", "Weights", "check_format", "is_weight_file", "load_weights", "save_weights"]
 
-_WRITERS: dict[str, Callable[[Path, Weights, str], None]] = {".h5": write_h5, ".npz": write_npz}
+# What files of each format end in, the usual ending first.
+ENDINGS = {
+    "csr": (".h5", ".npz"),
+    "dense": (".h5", ".npz"),
+    "packed": (".packed",),
+    "safetensors": (".safetensors",),
+}
+# Where files of each ending are written and read; imported when they are.
+_HOMES = {
+    ".h5": ("h5", "write_h5", "read_h5"),
+    ".npz": ("npz", "write_npz", "read_npz"),
+    ".packed": ("packed", "write_packed", "read_packed"),
+    ".safetensors": ("safetensors_file", "write_safetensors", "read_safetensors"),
+}
+_BEGINNINGS = {b"PK": ".npz", PACKED: ".packed", b"\x89HDF\r\n\x1a\n": ".h5"}
 
 
-def check_format(path: Path, encoding: str) -> None:
+def check_format(path: Path, format: str) -> None:
     """Make sure that there is such a format, before the work that the file is for is done.
 
     Args:
         path: The file.
-        encoding: As for `save_weights`.
+        format: As for `save_weights`.
 
     Raises:
-        ArgumentError: The ending or the encoding is not one of those there are.
+        ArgumentError: There is no such format, or its files end otherwise.
     """
-    if path.suffix not in _WRITERS:
+    if format not in ENDINGS:
         raise ArgumentError(
-            f"{path} ends in {path.suffix or 'nothing'}: a weight file ends in "
-            f"{' or '.join(_WRITERS)}"
+            f"there is no weight format {format!r}: choose from {', '.join(ENDINGS)}"
         )
-    if encoding not in ENCODINGS:
+    if path.suffix not in ENDINGS[format]:
         raise ArgumentError(
-            f"there is no weight format {encoding!r}: choose from {', '.join(ENCODINGS)}"
+            f"{path} ends in {path.suffix or 'nothing'}: a weight file of format {format} ends in "
+            f"{' or '.join(ENDINGS[format])}"
         )
 
 
-def save_weights(path: str | Path, weights: Weights, encoding: str = "csr") -> None:
+def save_weights(path: str | Path, weights: Weights, format: str = "csr") -> None:
     """Write a weight file.
 
     Args:
-        path: The file; its ending, .h5 or .npz, says what it is.
+        path: The file; its ending goes with the format.
         weights: What it shall hold.
-        encoding: ``csr`` for compressed sparse rows, ``dense`` for arrays with their zeros.
+        format: ``csr`` for compressed sparse rows or ``dense`` for arrays with their zeros, both in
+            .h5 or .npz; ``packed`` for the smallest file, of weights that were quantised before;
+            ``safetensors``, dense under PyTorch's names.
 
     Raises:
-        ArgumentError: The ending or the encoding is not one of these.
+        ArgumentError: There is no such format, its files end otherwise, it can't hold these weights,
+            or a package that it needs is missing.
         FileWriteError: The file can't be written.
     """
     path = Path(path)
-    check_format(path, encoding)
-    _WRITERS[path.suffix](path, weights, encoding)
+    check_format(path, format)
+    write = _find(path.suffix, 1)
+    if format in ("csr", "dense"):
+        write(path, weights, format)
+    else:
+        write(path, weights)
 
 
 def load_weights(path: str | Path) -> Weights:
-    """Read a weight file.
+    """Read a weight file of any format.
 
     Args:
         path: The file.
@@ -63,11 +84,39 @@ def load_weights(path: str | Path) -> Weights:
 
     Raises:
         FileFormatError: It is missing, damaged or something else.
+        ArgumentError: A package that its format needs is missing.
     """
     path = Path(path)
+    return _find(_ending_by_contents(path) or ".h5", 2)(path)
+
+
+def is_weight_file(path: Path) -> bool:
+    """Tell whether a file may be one of weights, by how it begins; HDF5 may be something else.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Whether it is a zip, packed or safetensors file.
+
+    Raises:
+        FileFormatError: It can't be read.
+    """
+    return _ending_by_contents(path) not in (None, ".h5")
+
+
+def _ending_by_contents(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
-            is_zip = file.read(2) == b"PK"
+            data = file.read(9)
     except OSError as error:
         raise FileFormatError(f"{path} can't be read: {error.strerror or error}") from error
-    return read_npz(path) if is_zip else read_h5(path)
+    for beginning, ending in _BEGINNINGS.items():
+        if data.startswith(beginning):
+            return ending
+    return ".safetensors" if data[8:] == b"{" else None
+
+
+def _find(ending: str, place: int) -> Callable[..., Any]:
+    home = _HOMES[ending]
+    return getattr(importlib.import_module(f"{__name__}.{home[0]}"), home[place])

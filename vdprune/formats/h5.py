@@ -63,6 +63,7 @@ def read_h5(path: Path) -> Weights:
         header = {
             name: value.tolist() if hasattr(value, "tolist") else value
             for name, value in file.attrs.items()
+            if name not in _DICT  # those are AnnData's
         }
         header["arch_kwargs"] = read_json_attribute(file, "arch_kwargs")
         datasets = named_datasets(file)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from vdprune.formats.packed_codebook import MOST_VALUES, code_by_codebook, to_bits
-from vdprune.formats.packed_coding import Coder, Decoder, Encoder, code_number, code_subset
+from vdprune.formats.packed_coding import Coder, Encoder, code_number, code_subset
 from vdprune.graph import Graph
 
 
@@ -113,7 +113,7 @@ def _is_smooth(coder: Coder, array: numpy.ndarray) -> bool:
 
 def _code_images(coder: Coder, array: numpy.ndarray) -> numpy.ndarray:
     values = numpy.ascontiguousarray(array).reshape(-1)
-    values = values[:0] if isinstance(coder, Decoder) else values
+    values = values if isinstance(coder, Encoder) else values[:0]
     height, width = array.shape[-2:]
     return code_by_codebook(coder, values, array.size, (height, width)).reshape(array.shape)
 

@@ -65,8 +65,18 @@ class Encoder:
         return values
 
     def data(self) -> bytes:
-        """Return what was written, without zeros at its end."""
-        return self._coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
+        """Return what was written, in as few bytes as tell it.
+
+        Any number in the coder's last interval will do: one that ends in zeros is taken, without these.
+        """
+        data = self._coder.get_compressed().astype(">u4").tobytes()
+        _, (_, interval) = self._coder.pos()
+        number = int.from_bytes(data, "big")
+        for unit in (2**24, 2**16, 2**8):
+            rounded = -(-number // unit) * unit
+            if data and (rounded - number + 1) * 2**32 < interval:
+                return rounded.to_bytes(len(data), "big").rstrip(b"\0")
+        return data.rstrip(b"\0")
 
 
 class Decoder:
@@ -250,6 +260,6 @@ def load_constriction() -> Any:
         return importlib.import_module("constriction").stream
     except ImportError:
         raise ArgumentError(
-            "packed files need constriction 0.4 or later, which is not installed: "
+            "packed files need constriction 0.5 or later, which is not installed: "
             f"{sys.executable} -m pip install constriction"
         ) from None

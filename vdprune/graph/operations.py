@@ -190,6 +190,8 @@ def _add(node: Node, shapes: list[Shape]) -> Shape:
 
 
 def _concatenate(node: Node, shapes: list[Shape]) -> Shape:
+    if not all(shapes):
+        raise ValueError("examples are numbers, which have no first axis")
     if len({shape[1:] for shape in shapes}) > 1:
         raise ValueError(
             f"examples have shapes {shapes}, which may differ in the first number alone"

@@ -59,6 +59,7 @@ def run(
     scales: Any,
     shifts: Any,
     arena: Any,
+    last: int,
     result: Any,
 ) -> None:
     """Run a network on some examples.
@@ -73,6 +74,7 @@ def run(
         scales: What each of them is multiplied by.
         shifts: What is then added to it.
         arena: Room for all values of so many examples.
+        last: Where the network's result is in it.
         result: Results, shape (examples, outputs).
     """
     n = x.shape[0]
@@ -83,10 +85,9 @@ def run(
             row[k] = numpy.float32(x[k, pixel]) * scale + shift
     for number in range(steps.shape[0]):
         _step(steps[number], parameters[number], numbers, floats, arena, n)
-    last = steps[-1, TARGET] * n
     for i in range(result.shape[1]):
         for k in range(n):
-            result[k, i] = arena[last + i * n + k]
+            result[k, i] = arena[(last + i) * n + k]
 
 
 @compiled

@@ -84,6 +84,7 @@ def make_layers(graph: Graph, arrays: Mapping[str, numpy.ndarray]) -> Layers:
     maker = _Maker(graph, arrays)
     for number, node in enumerate(graph.nodes, 1):
         maker.add(number, node)
+    maker.end()
     return Layers(maker.scale, maker.mean, tuple(maker.layers))
 
 
@@ -111,6 +112,13 @@ class _Maker:
             self._normalise(number, node)
         else:
             self._append(number, node, self._layer(node, number))
+
+    def end(self) -> None:
+        """Make sure that the last layer's result is the network's."""
+        number = self._results[len(self._graph.nodes)]
+        if number != len(self.layers) or not self.layers:
+            shape = self._shapes[-1]
+            self.layers.append(Layer("copy", "copy", (number,), shape, shape))
 
     def _array(self, node: Node, role: str) -> Any:
         return numpy.asarray(self._arrays[node.arrays[role].path], numpy.float32)

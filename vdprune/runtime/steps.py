@@ -44,6 +44,7 @@ class Program:
         scales: What each is multiplied by.
         shifts: What is then added.
         room: Numbers of the arena for each example.
+        last: Where the result is in it.
         outputs: Numbers of a result.
     """
 
@@ -55,6 +56,7 @@ class Program:
     scales: numpy.ndarray
     shifts: numpy.ndarray
     room: int
+    last: int
     outputs: int
 
     @property
@@ -80,6 +82,7 @@ class Program:
             self.scales,
             self.shifts,
             arena,
+            self.last,
             result,
         )
 
@@ -154,6 +157,7 @@ class _Writer:
             numpy.full(mean.size, layers.scale, numpy.float32),
             -mean.astype(numpy.float32),
             self._arena.size,
+            self._places[len(layers.layers)],
             math.prod(layers.layers[-1].out_shape),
         )
 

@@ -1,0 +1,1 @@
+"""How fast pruned networks run here, and in other programs."""

@@ -1,0 +1,41 @@
+"""`vdprune inspect`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+
+@pytest.mark.parametrize("file", ["checkpoint.h5", "pruned.h5"])
+def test_checkpoints(run: Run, trained: Path, file: str) -> None:
+    result = run("inspect", trained / file)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"{(trained / file).stat().st_size:,} bytes; " in result.stdout
+    assert "recipe paper, seed 0, 10 epochs, error " in result.stdout
+    found = json.loads(run("inspect", trained / file, "--json").stdout)
+    assert (found["kind"], found["recipe"]) == (file.removesuffix(".h5"), "paper")
+    assert 0 < found["nonzero"] < found["weights"]
+
+
+def test_weight_files(run: Run, trained: Path) -> None:
+    result = run("inspect", trained / "weights.h5")
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert "encoding csr; input 1x8x8" in lines
+    assert [line.split() for line in lines[-3:]] == [
+        ["5", "linear", "of", "4", "->", "100", "l2/W,", "l2/b"],
+        ["6", "relu", "of", "5", "->", "100"],
+        ["7", "linear", "of", "6", "->", "3", "l3/W,", "l3/b"],
+    ]
+    found = json.loads(run("inspect", trained / "weights.h5", "--json").stdout)
+    assert found["bytes"] == (trained / "weights.h5").stat().st_size
+    assert found["operations"][1] == {"operation": "reshape", "inputs": [1], "shape": [64]}
+    assert found["arrays"]["l1/W"] == {"shape": [300, 64], "dtype": "float32"}
+
+
+def test_other_files_are_refused(run: Run, tiny_npz: Path) -> None:
+    result = run("inspect", tiny_npz)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "is not a vdprune-weights file" in result.stderr

@@ -1,0 +1,46 @@
+"""vdprune convert."""
+
+from pathlib import Path
+
+import click
+
+from vdprune.cli.options import FILE, check_out, config_option
+from vdprune.cli.writing import FORMATS, check_ending, write_weights
+
+_BY_ENDING = {Path(name).suffix: format for format, name in reversed(FORMATS.items())}
+
+
+@click.command("convert")
+@click.argument("source", type=FILE)
+@click.argument("out", type=FILE)
+@click.option(
+    "--format",
+    type=click.Choice(list(FORMATS)),
+    help="What OUT becomes, as for `vdprune export`.  [default: by its ending; csr for .h5 and .npz]",
+)
+@click.option("--quiet", is_flag=True, help="Say nothing.")
+@config_option
+def convert_command(source: Path, out: Path, format: str | None, quiet: bool) -> None:
+    """Write an exported network in another format, with the same numbers.
+
+    SOURCE is what `vdprune export` wrote: .h5, .npz, .packed or .safetensors. A packed file is written
+    of weights that were quantised before; `vdprune export --format packed` does that.
+    """
+    from vdprune.cli.loading import load_any
+    from vdprune.errors import ArgumentError
+
+    format = format or ("csr" if out.suffix == ".npz" else _BY_ENDING.get(out.suffix, "csr"))
+    check_ending(out, format)
+    weights = load_any(source, needs_model=False).weights
+    if weights is None:
+        raise ArgumentError(
+            f"{source} is a checkpoint: `vdprune export` makes weight files of those"
+        )
+    check_out(out, source)
+    files = write_weights(out, weights, format)
+    if not quiet:
+        size = sum(file.stat().st_size for file in files)
+        names = " and ".join(map(str, files))
+        click.echo(
+            f"{source}, {source.stat().st_size:,} bytes -> {names}, {size:,} bytes", err=True
+        )

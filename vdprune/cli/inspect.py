@@ -1,0 +1,91 @@
+"""vdprune inspect."""
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vdprune.cli.options import FILE, config_option, output_options
+
+if TYPE_CHECKING:
+    from vdprune.cli.loading import LoadedFile
+    from vdprune.formats import Weights
+
+
+@click.command("inspect")
+@click.argument("file", type=FILE)
+@output_options
+@config_option
+def inspect_command(file: Path, json: bool, quiet: bool) -> None:
+    """Tell what a file holds.
+
+    FILE is any of ours: checkpoint.h5, pruned.h5, or exported weights. Nothing is run.
+    """
+    from vdprune.cli.loading import load_any
+    from vdprune.cli.results import describe_file, print_result
+
+    loaded = load_any(file, needs_model=False)
+    result = describe_file(
+        file, loaded.kind, loaded.arch, loaded.dataset, loaded.threshold, loaded.sparsity
+    )
+    result["bytes"] = file.stat().st_size
+    result.update(_describe_training(loaded) if loaded.weights is None else {})
+    result.update({} if loaded.weights is None else _describe_weights(loaded.weights))
+    if json:
+        click.echo(json_format.dumps(result, allow_nan=False))
+        return
+    print_result(result, False)
+    for line in _tell(loaded, result):
+        click.echo(line)
+
+
+def _describe_training(loaded: "LoadedFile") -> dict[str, Any]:
+    history = loaded.history
+    return {
+        "recipe": loaded.recipe["name"],
+        "seed": loaded.recipe["seed"],
+        "epochs": len(history),
+        "last_error": history[-1]["error"] if history else None,
+    }
+
+
+def _describe_weights(weights: "Weights") -> dict[str, Any]:
+    from vdprune.graph import find_shapes
+
+    arrays = {**weights.weights, **weights.others}
+    return {
+        "encoding": weights.header["encoding"],
+        "input_shape": list(weights.graph.input_shape),
+        "operations": [
+            {"operation": node.operation, "inputs": list(node.inputs), "shape": list(shape)}
+            for node, shape in zip(weights.graph.nodes, find_shapes(weights.graph)[1:], strict=True)
+        ],
+        "arrays": {
+            path: {"shape": list(array.shape), "dtype": str(array.dtype)}
+            for path, array in arrays.items()
+        },
+    }
+
+
+def _tell(loaded: "LoadedFile", result: dict[str, Any]) -> list[str]:
+    lines = ["", f"{result['bytes']:,} bytes; {result['dataset'] or 'data unknown'}"]
+    if loaded.weights is None:
+        error = result["last_error"]
+        last = "" if error is None else f", error {error:.2f} % after the last"
+        lines.append(
+            f"recipe {result['recipe']}, seed {result['seed']}, {result['epochs']} epochs{last}"
+        )
+        return lines
+    lines += [f"encoding {result['encoding']}; input {_size(result['input_shape'])}", ""]
+    nodes = loaded.weights.graph.nodes
+    for number, (node, found) in enumerate(zip(nodes, result["operations"], strict=True), 1):
+        inputs = ", ".join(map(str, node.inputs))
+        arrays = ", ".join(array.path for array in node.arrays.values())
+        what = f"{number:>4}  {node.operation:<20} of {inputs:<8}"
+        lines.append(f"{what} -> {_size(found['shape']):<12} {arrays}".rstrip())
+    return lines
+
+
+def _size(shape: list[int]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,62 @@
+"""Weights written in any format."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vdprune.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from vdprune.formats import Weights
+
+# The formats, each with what its file is called unless the user says otherwise.
+FORMATS = {
+    "csr": "weights.h5",
+    "dense": "weights.h5",
+    "packed": "weights.packed",
+    "safetensors": "weights.safetensors",
+    "onnx": "weights.onnx",
+    "c": "weights.c",
+}
+
+
+def check_ending(out: Path, format: str) -> None:
+    """Refuse a file whose name does not go with its format."""
+    from vdprune.formats import ENDINGS
+
+    endings = ENDINGS.get(format, (f".{format}",))
+    if out.suffix not in endings:
+        raise ArgumentError(
+            f"{out} ends in {out.suffix or 'nothing'}: a file of format {format} ends in "
+            f"{' or '.join(endings)}"
+        )
+
+
+def write_weights(out: Path, weights: "Weights", format: str, sparse: bool = False) -> list[Path]:
+    """Write weights.
+
+    Args:
+        out: The file.
+        weights: What it shall hold.
+        format: One of `FORMATS`.
+        sparse: Whether an ONNX file has sparse initializers.
+
+    Returns:
+        The files that were written.
+    """
+    if format == "onnx":
+        from vdprune.conversion import to_variational_dropout
+        from vdprune.export import build_chain
+        from vdprune.export.onnx_file import write_onnx
+
+        chain = build_chain(weights)
+        to_variational_dropout(chain)  # whose weights may be sparse
+        write_onnx(out, chain, weights.graph.input_shape, sparse)
+        return [out]
+    if format == "c":
+        from vdprune.export.c import write_c
+
+        return write_c(out, weights)
+    from vdprune.formats import save_weights
+
+    save_weights(out, weights, format)
+    return [out]
