@@ -15,6 +15,7 @@ from vdprune.functions.sparse_products import SparseProducts
 from vdprune.kernels import (
     convolution,
     cpu,
+    inference,
     linear,
     loading,
     noise,
@@ -23,6 +24,9 @@ from vdprune.kernels import (
     unfolding,
     winograd,
 )
+from vdprune.runtime.layers import Layer, Layers
+from vdprune.runtime.network import Network
+from vdprune.threads import get_team
 
 MODULES = (
     convolution,
@@ -56,6 +60,22 @@ def test_every_kernel_is_ready_afterwards() -> None:
     loading.load_kernels(lambda: None)
     for name, kernel in list_kernels().items():
         assert kernel.signatures, name
+
+
+def test_a_network_in_the_runtime_compiles_no_others() -> None:
+    loading.load_inference(lambda: None)
+    kernels = inference.read, inference.run
+    before = [len(kernel.signatures) for kernel in kernels]
+    W = numpy.eye(3, dtype="f4")
+    layer = Layer("linear", "l", (0,), (3,), (3,), W=W, b=numpy.zeros(3, "f4"))
+    network = Network(Layers(1.0, numpy.zeros(3, "f4"), (layer,)), (3,), get_team())
+    for dtype in ("u1", "f4"):
+        for examples in (1, 100):
+            x = numpy.ones((examples, 3), dtype)
+            network.logits(x)
+            x.flags.writeable = False
+            network.logits(x)
+    assert [len(kernel.signatures) for kernel in kernels] == before
 
 
 def test_a_sparse_convolution_compiles_no_others() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vdprune.cli.options import FILE, config_option, output_options
+from vdprune.cli.running import load_runtime
 
 if TYPE_CHECKING:
     from vdprune.formats import Weights
@@ -50,6 +51,7 @@ def bench_command(
     from vdprune.runtime.bench import time_contenders
 
     weights = load_as_weights(file)
+    load_runtime(quiet)
     network = make_network(weights, threads)
     dense = make_network(weights, threads, "dense")
     if not quiet and not json:

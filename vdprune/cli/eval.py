@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vdprune.cli.options import FILE, config_option, dataset_options, gpu_option, output_options
+from vdprune.cli.running import load_runtime
 
 if TYPE_CHECKING:
     from vdprune.cli.loading import LoadedFile
@@ -72,7 +73,7 @@ def eval_command(
         data.name,
         loaded.threshold,
         loaded.sparsity,
-        _evaluate(loaded, examples, device),
+        _evaluate(loaded, examples, device, quiet),
     )
     print_result(result, json, examples.description)
 
@@ -90,13 +91,14 @@ def _scale_of(loaded: "LoadedFile") -> float | None:
     return scales[0] if scales else None
 
 
-def _evaluate(loaded: "LoadedFile", examples: "Split", device: Any) -> "Evaluation":
+def _evaluate(loaded: "LoadedFile", examples: "Split", device: Any, quiet: bool) -> "Evaluation":
     """Run a network; one of a weight file, on the CPU, as it will be run in use."""
     from vdprune.devices import gpu_errors
     from vdprune.evaluation import evaluate, evaluate_network
     from vdprune.runtime import make_network
 
     if loaded.model is None:
+        load_runtime(quiet)
         return evaluate_network(make_network(loaded.weights, 1), examples)
     with gpu_errors():
         loaded.model.to_device(device)

@@ -12,6 +12,7 @@ from vdprune.cli.options import (
     dataset_options,
     output_options,
 )
+from vdprune.cli.running import load_runtime
 from vdprune.cli.writing import FORMATS, check_ending, write_weights
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def export_command(
             examples = _load_examples(checkpoint, loaded, dataset, data_root)
             if not quiet:
                 click.echo(f"choosing bits by {examples.description}", err=True)
+            load_runtime(quiet)
         weights = _quantise(weights, bits, examples, max_error_increase)
     files = write_weights(out, weights, format, sparse)
     size = sum(file.stat().st_size for file in files)

@@ -52,6 +52,18 @@ def run_to_the_end(
         save_checkpoint(run.out, run.checkpoint)
 
 
+def load_runtime(quiet: bool) -> None:
+    """Make the runtime ready; say why nothing happens where that takes long.
+
+    Args:
+        quiet: Whether to say nothing.
+    """
+    from vdprune.kernels.loading import load_inference
+
+    words = "compiling the kernels for this machine, once; it takes some seconds"
+    load_inference(lambda: None if quiet else click.echo(words, err=True))
+
+
 def leave(words: str, received: list[int]) -> NoReturn:
     """Leave the program, which was interrupted.
 

@@ -20,7 +20,7 @@ from numpy import uintp
 from vdprune.kernels.compiled import compiled
 from vdprune.kernels.sparse_convolution import _add, _add_four
 
-__all__ = ["run"]
+__all__ = ["read", "run"]
 
 # What a step does.
 LINEAR_SPARSE, LINEAR_DENSE, CONVOLUTION_SPARSE, CONVOLUTION_DENSE = 0, 1, 2, 3
@@ -49,33 +49,15 @@ _MOST_FLOAT = numpy.float32(numpy.inf)
 
 
 @compiled
-def run(
-    steps: Any,
-    parameters: Any,
-    numbers: Any,
-    floats: Any,
-    x: Any,
-    pixels: Any,
-    scales: Any,
-    shifts: Any,
-    arena: Any,
-    last: int,
-    result: Any,
-) -> None:
-    """Run a network on some examples.
+def read(x: Any, pixels: Any, scales: Any, shifts: Any, arena: Any) -> None:
+    """Put examples at the beginning of the arena.
 
     Args:
-        steps: Its steps, shape (steps, LENGTH), int64.
-        parameters: What activations need beside the number, as a slope; shape (steps,), float32.
-        numbers: Indices of weights, int32.
-        floats: Weights and biases, float32.
         x: Examples, shape (examples, features), contiguous, any numeric dtype.
         pixels: Which features the network reads, int64.
         scales: What each of them is multiplied by.
         shifts: What is then added to it.
-        arena: Room for all values of so many examples.
-        last: Where the network's result is in it.
-        result: Results, shape (examples, outputs).
+        arena: Where `run` finds them.
     """
     n = x.shape[0]
     for i in range(pixels.size):
@@ -83,6 +65,24 @@ def run(
         scale, shift = scales[i], shifts[i]
         for k in range(n):
             row[k] = numpy.float32(x[k, pixel]) * scale + shift
+
+
+@compiled
+def run(
+    steps: Any, parameters: Any, numbers: Any, floats: Any, arena: Any, last: int, result: Any
+) -> None:
+    """Run a network on the examples that `read` put into the arena.
+
+    Args:
+        steps: Its steps, shape (steps, LENGTH), int64.
+        parameters: What activations need beside the number, as a slope; shape (steps,), float32.
+        numbers: Indices of weights, int32.
+        floats: Weights and biases, float32.
+        arena: Room for all values of so many examples.
+        last: Where the network's result is in it.
+        result: Results, shape (examples, outputs).
+    """
+    n = result.shape[0]
     for number in range(steps.shape[0]):
         _step(steps[number], parameters[number], numbers, floats, arena, n)
     for i in range(result.shape[1]):
@@ -103,7 +103,7 @@ def _step(step: Any, parameter: Any, numbers: Any, floats: Any, arena: Any, n: i
     elif kind == LINEAR_DENSE:
         _linear_dense(step, parameter, floats, x, y, n)
     elif kind == CONVOLUTION_SPARSE:
-        _convolution_sparse(step, parameter, numbers, floats, x, y, n)
+        _convolution_sparse(step, parameter, numbers, floats, x, y, scratch, n)
     elif kind == CONVOLUTION_DENSE:
         _convolution_dense(step, parameter, floats, x, y, scratch, n)
     elif kind == MAX_POOLING:
@@ -208,25 +208,37 @@ def _linear_dense(step: Any, parameter: Any, floats: Any, x: Any, y: Any, n: int
 
 @compiled
 def _convolution_sparse(
-    step: Any, parameter: Any, numbers: Any, floats: Any, x: Any, y: Any, n: int
+    step: Any, parameter: Any, numbers: Any, floats: Any, x: Any, y: Any, scratch: Any, n: int
 ) -> None:
-    """Add up shifted rows of images, one for each weight; images have their padding already."""
+    """Add up shifted images, one for each weight; images have their padding already."""
     starts, places = numbers[step[STARTS] :], numbers[step[PLACES] :]
     weights, biases = floats[step[WEIGHTS] :], floats[step[BIASES] :]
-    height, width, stride = step[OUT_HEIGHT], step[OUT_WIDTH], step[STRIDE_X]
+    height, width = step[OUT_HEIGHT], step[OUT_WIDTH]
+    if step[STRIDE_Y] == step[STRIDE_X] == 1:
+        # some rows at once, as long as those of the images: what is between their ends is worth nothing
+        long = step[IN_WIDTH]
+        for i in range(step[OUT_CHANNELS]):
+            for top in range(0, height, step[ROWS]):
+                rows = min(step[ROWS], height - top)
+                sums = scratch[: ((rows - 1) * long + width) * n]
+                sums[:] = biases[i]
+                _add_rows(weights, places, starts[i], starts[i + 1], x, top * long, n, sums)
+                _activate(sums, step[ACTIVATION], parameter)
+                for row in range(rows):
+                    base = (i * height + top + row) * width * n
+                    begin = row * long * n
+                    y[base : base + width * n] = sums[begin : begin + width * n]
+        return
     for i in range(step[OUT_CHANNELS]):
         for top in range(height):
             base = (i * height + top) * width * n
             row = y[base : base + width * n]
             row[:] = biases[i]
             line = top * step[STRIDE_Y] * step[IN_WIDTH]
-            if stride == 1:
-                _add_rows(weights, places, starts[i], starts[i + 1], x, line, n, row)
-            else:
-                for left in range(width):
-                    part = row[left * n : (left + 1) * n]
-                    shift = line + left * stride
-                    _add_rows(weights, places, starts[i], starts[i + 1], x, shift, n, part)
+            for left in range(width):
+                part = row[left * n : (left + 1) * n]
+                shift = line + left * step[STRIDE_X]
+                _add_rows(weights, places, starts[i], starts[i + 1], x, shift, n, part)
             _activate(row, step[ACTIVATION], parameter)
 
 

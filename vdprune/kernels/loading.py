@@ -17,10 +17,23 @@ def load_kernels(on_compile: Callable[[], object]) -> None:
     Args:
         on_compile: Called when they have to be compiled and take long, from another thread.
     """
+    _call(_call_each, on_compile)
+
+
+def load_inference(on_compile: Callable[[], object]) -> None:
+    """Load what `vdprune.runtime` needs, or compile it.
+
+    Args:
+        on_compile: As for `load_kernels`.
+    """
+    _call(_call_inference, on_compile)
+
+
+def _call(function: Callable[[], object], on_compile: Callable[[], object]) -> None:
     is_done = threading.Event()
     threading.Thread(target=_watch, args=(is_done, on_compile), daemon=True).start()
     try:
-        _call_each()
+        function()
     finally:
         is_done.set()
 
@@ -91,3 +104,16 @@ def _call_each() -> None:
     starts, shifts = numpy.array([0, 1]), numpy.zeros(1, numpy.intp)
     sparse_convolution.sum_shifted(a, starts, channels, shifts, y, y.copy())
     sparse_convolution.correlate(y, 0, starts, channels, shifts, y, b)
+
+
+def _call_inference() -> None:
+    from vdprune.kernels import inference
+
+    steps = numpy.ones((1, inference.LENGTH), numpy.int64)
+    steps[0, inference.KIND], steps[0, inference.SOURCE] = inference.COPY, 0
+    one, places, arena = numpy.ones(1, "f4"), numpy.zeros(1, numpy.int64), numpy.ones(2, "f4")
+    for x in (numpy.ones((1, 1), "u1"), numpy.ones((1, 1), "f4")):
+        inference.read(x, places, one, one, arena)
+        x.flags.writeable = False  # as those are that evaluation cuts out of a data set
+        inference.read(x, places, one, one, arena)
+    inference.run(steps, one, numpy.zeros(1, "i4"), one, arena, 1, numpy.empty((1, 1), "f4"))

@@ -28,12 +28,13 @@ _KINDS = {
     "affine": k.AFFINE,
     "softmax": k.SOFTMAX,
 }
+_SUMMED = 2**12  # numbers of results at a time: they stay in the first cache
 _UNFOLDED = 2**18  # numbers of unfolded images at a time: they are multiplied while still in cache
 
 
 @dataclass(frozen=True)
 class Program:
-    """What `vdprune.kernels.inference.run` needs.
+    """What `vdprune.kernels.inference` needs.
 
     Args:
         steps: The steps.
@@ -72,19 +73,8 @@ class Program:
             arena: At least ``room`` numbers for each, float32.
             result: Results, shape (examples, outputs), float32.
         """
-        k.run(
-            self.steps,
-            self.parameters,
-            self.numbers,
-            self.floats,
-            x,
-            self.pixels,
-            self.scales,
-            self.shifts,
-            arena,
-            self.last,
-            result,
-        )
+        k.read(x, self.pixels, self.scales, self.shifts, arena)
+        k.run(self.steps, self.parameters, self.numbers, self.floats, arena, self.last, result)
 
 
 def make_program(layers: Layers, ways: Sequence[str], examples: int) -> Program:
@@ -247,6 +237,10 @@ class _Writer:
         row[k.BIASES] = self._floats_at(layer.b)
         if way == "sparse":
             self._sparse(row, *_shifted(layer, shape))
+            rows = _SUMMED // (shape[2] * self._examples)
+            row[k.ROWS] = max(1, min(layer.out_shape[1], rows))
+            row[k.SCRATCH] = self._arena.take(int(row[k.ROWS]) * shape[2])
+            self._arena.give_back(int(row[k.SCRATCH]))
         else:
             self._unfolded(row, layer)
         self._finish(row, layer)
