@@ -204,8 +204,22 @@ _size: int | None = None
 
 def get_team() -> Team:
     """Return the threads that layers share their work among: two, or what `limited_threads` says."""
-    size = _size or _checked(None)
-    team = _teams.get(size)
+    return get_team_of(_size or _checked(None))
+
+
+def get_team_of(size: int) -> Team:
+    """Return the threads that share work, so many of them.
+
+    Args:
+        size: How many.
+
+    Returns:
+        The team, shared by all who ask for that size.
+
+    Raises:
+        ArgumentError: It is less than 1, or more than there are processors.
+    """
+    team = _teams.get(_checked(size))
     if team is None or team.is_broken:
         with _lock:
             team = _teams.get(size)

@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 
 import numpy
+import onnxruntime
 import pytest
 
 from tests.conftest import Run
-from vdprune.formats import load_weights
+from vdprune import runtime
+from vdprune.formats import load_weights, save_weights
 
 
 @pytest.mark.parametrize("through", ["a.npz", "a.safetensors"])
@@ -68,3 +70,18 @@ def test_what_can_not_be_converted(
     assert (result.returncode, result.stdout) == (1, "")
     assert message in result.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.h5", "weights.h5"}
+
+
+def test_small_weights_are_in_onnx_files(run: Run, tmp_path: Path, trained: Path) -> None:
+    weights = load_weights(trained / "weights.h5")
+    for W in weights.weights.values():
+        W *= numpy.float32(1e-4)
+    save_weights(tmp_path / "w.h5", weights)
+    assert run("convert", "w.h5", "w.onnx").returncode == 0
+    session = onnxruntime.InferenceSession(str(tmp_path / "w.onnx"))
+    x = numpy.random.default_rng(0).integers(0, 256, (3, 1, 8, 8)).astype(numpy.float32)
+    network = runtime.load(tmp_path / "w.h5")
+    (found,) = session.run(None, {"input": x})
+    plain = network.logits(numpy.zeros_like(x))
+    numpy.testing.assert_allclose(found - plain, network.logits(x) - plain, rtol=1e-2, atol=1e-8)
+    assert (network.logits(x) != plain).any()

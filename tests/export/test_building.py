@@ -77,3 +77,49 @@ def test_names_that_are_taken_are_not_used() -> None:
     numpy.testing.assert_allclose(
         logits(vdprune.build_chain(changed), x), logits(model, x), rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_link_is_used_again_only_where_it_is_the_same() -> None:
+    arrays = {"W": ["l/W", [2, 2]], "b": ["l/b", [2]]}
+    nodes = [
+        {"operation": "linear", "inputs": [i], "attributes": {}, "arrays": own}
+        for i, own in enumerate([arrays, {"W": arrays["W"]}, arrays])
+    ]
+    graph = Graph.from_json({"input_shape": [2], "nodes": nodes})
+    header = {"arch": "own", "arch_kwargs": {}, "layers": ["l"]}
+    W, b = numpy.eye(2, dtype="f") * 10, numpy.ones(2, "f")
+    built = vdprune.build_chain(vdprune.formats.Weights(header, graph, {"l/W": W}, {"l/b": b}))
+    # ((1 * 10 + 1) * 10) * 10 + 1
+    numpy.testing.assert_allclose(logits(built, numpy.ones((1, 2), "f")), [[1101, 1101]])
+    assert len(list(built.children())) == 2
+
+
+def test_what_evaluation_does_not_use_is_left_out(tmp_path: Path) -> None:
+    class Extra(chainer.Chain):
+        def __init__(self) -> None:
+            super().__init__()
+            with self.init_scope():
+                self.a, self.unused = L.Linear(6, 4), L.Linear(4, 3)
+            self.add_persistent("note", numpy.array("text"))
+
+        def forward(self, x: Any) -> Any:
+            return self.a(x)
+
+    model = Extra()
+    vdprune.to_variational_dropout(model)
+    vdprune.export_chain(model, (6,), tmp_path / "w.h5")
+    loaded = vdprune.load_weights(tmp_path / "w.h5")
+    assert (list(loaded.weights), list(loaded.others)) == (["a/W"], ["a/b"])
+
+
+@pytest.mark.parametrize("name", ["graph", "header"])
+def test_names_that_files_need_are_refused(name: str, tmp_path: Path) -> None:
+    class Named(chainer.Chain):
+        def forward(self, x: Any) -> Any:
+            return self[name](x)
+
+    model = Named(**{name: L.Linear(6, 4)})
+    vdprune.to_variational_dropout(model)
+    weights = collect_chain(model, (6,))
+    with pytest.raises(vdprune.VdpruneError, match=f"a layer is called '{name}'"):
+        vdprune.formats.save_weights(tmp_path / "w.h5", weights)

@@ -218,13 +218,7 @@ def test_what_c_can_not_write_is_refused(tmp_path: Path, value: float) -> None:
     arrays["l/b"][0] = value
     with pytest.raises(ArgumentError, match="infinite or none"):
         write_c(tmp_path / "net.c", make_weights(graph, arrays))
-    steep = make_graph([2], linear([2, 2], 0), node("leaky_relu", 1, slope=1e300))
-    with pytest.raises(ArgumentError, match="infinite or none"):
-        write_c(tmp_path / "net.c", make_weights(steep, make_arrays(steep)))
     wide = make_graph([1, 2, 2], convolution([1, 1, 1, 1], 0, stride=[2**28, 1]))
     with pytest.raises(ArgumentError, match="less than 268,435,456"):
         write_c(tmp_path / "net.c", make_weights(wide, make_arrays(wide)))
-    nothing = make_graph([4], node("reshape", 0, shape=[2, 2]))
-    with pytest.raises(ArgumentError, match="computes nothing"):
-        write_c(tmp_path / "net.c", make_weights(nothing, {}))
     assert list(tmp_path.iterdir()) == []

@@ -245,3 +245,15 @@ def test_inputs_are_scaled(dtype: str) -> None:
     found = run(graph, values, x, "sparse")
     numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * abs(expected).max())
     assert math.prod(found.shape) == 32
+
+
+def test_a_value_can_be_added_twice() -> None:
+    relu = node("relu", 0)
+    assert_right(make_graph([6], relu, node("add", 0, 1, 1), node("relu", 2)))
+    assert_right(make_graph([6], relu, node("add", 1, 1), node("tanh", 2)), 1)
+
+
+def test_values_of_two_axes_are_normalised_by_the_first() -> None:
+    reshape = node("reshape", 0, shape=[3, 4])
+    graph = make_graph([12], reshape, normalisation(1, channels=3), node("relu", 2))
+    assert_right(graph)

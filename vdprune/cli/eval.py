@@ -38,7 +38,7 @@ def eval_command(
 ) -> None:
     """Measure error and size of a network.
 
-    FILE is any of ours: checkpoint.h5, pruned.h5, or exported weights (.h5 or .npz).
+    FILE is any of ours: checkpoint.h5, pruned.h5, or exported weights (but for ONNX and C).
     """
     from vdprune.cli.loading import load_any, load_its_dataset
     from vdprune.cli.results import describe_file, print_result
@@ -80,9 +80,8 @@ def eval_command(
 
 def _scale_of(loaded: "LoadedFile") -> float | None:
     """What a network multiplies its inputs by; None if it leaves them as they are."""
-    if loaded.model is not None:
+    if loaded.weights is None:
         return loaded.model.scaling.scale
-    assert loaded.weights is not None
     scales = [
         float(loaded.weights.others[node.arrays["scale"].path])
         for node in loaded.weights.graph.nodes

@@ -14,6 +14,7 @@ from vdprune.cli.options import (
 )
 from vdprune.cli.running import load_runtime
 from vdprune.cli.writing import FORMATS, check_ending, write_weights
+from vdprune.errors import ArgumentError
 
 if TYPE_CHECKING:
     from vdprune.checkpoint import Checkpoint
@@ -164,7 +165,8 @@ def _load_examples(
     data = load_its_dataset(path, checkpoint.dataset, dataset, data_root)
     held_out = checkpoint.recipe["validation"] or min(_MOST_EXAMPLES, len(data.train.x) // 2)
     examples = data.hold_out(held_out).validation
-    assert examples is not None
+    if examples is None:
+        raise ArgumentError(f"{data.name} has too few examples to choose bits by: give --bits")
     return examples
 
 

@@ -18,6 +18,8 @@ FORMATS = {
     "c": "weights.c",
 }
 
+_NO_NOISE = -100.0
+
 
 def check_ending(out: Path, format: str) -> None:
     """Refuse a file whose name does not go with its format."""
@@ -49,7 +51,8 @@ def write_weights(out: Path, weights: "Weights", format: str, sparse: bool = Fal
         from vdprune.export.onnx_file import write_onnx
 
         chain = build_chain(weights)
-        to_variational_dropout(chain)  # whose weights may be sparse
+        # whose weights may be sparse; so little noise that none is masked
+        to_variational_dropout(chain, initial_log_sigma2=_NO_NOISE)
         write_onnx(out, chain, weights.graph.input_shape, sparse)
         return [out]
     if format == "c":

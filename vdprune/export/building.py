@@ -38,12 +38,16 @@ class GraphChain(Chain):
         arrays = {**weights.others, **weights.weights}
         shapes = find_shapes(weights.graph)
         self._steps: list[tuple[Node, str]] = []
+        made: dict[str, Any] = {}  # what each link is
         for number, node in enumerate(weights.graph.nodes, 1):
             path = ""
             if node.arrays:
-                path = self._find_path(number, node)
-                if self._find_link(path) is None:
+                path, kind = self._find_path(node), (node.operation, node.arrays, node.attributes)
+                while not path or made.get(path, kind) != kind:
+                    number, path = number + 1, f"node{number}"
+                if path not in made:
                     self._add(path, _make_link(node, shapes[node.inputs[0]], arrays))
+                    made[path] = kind
             self._steps.append((node, path))
 
     def forward(self, x: Any) -> Any:
@@ -71,8 +75,8 @@ class GraphChain(Chain):
             found = getattr(found, name, None)
         return found
 
-    def _find_path(self, number: int, node: Node) -> str:
-        """Name a node's link by its arrays, if they have one name and it is free, or by its number."""
+    def _find_path(self, node: Node) -> str:
+        """Name a node's link by its arrays; empty if they have not one name, or one that is taken."""
         attributes = _ATTRIBUTES.get(node.operation, _OF_WEIGHTS)
         prefixes = {
             array.path.removesuffix(f"/{attributes[role]}")
@@ -80,12 +84,14 @@ class GraphChain(Chain):
             if array.path.endswith(f"/{attributes[role]}")
         }
         path = prefixes.pop() if len(prefixes) == 1 else ""
-        return path if path and self._is_free(path) else f"node{number}"
+        return path if path and self._is_free(path) else ""
 
     def _is_free(self, path: str) -> bool:
         """Whether a link can have a path, or has it."""
         names = path.split("/")
-        if any(hasattr(GraphChain, name) or hasattr(_EMPTY, name) or not name for name in names):
+        if any(hasattr(GraphChain, name) or hasattr(_EMPTY, name) for name in names):
+            return False
+        if any(not name or name.startswith(("_", "node")) for name in names):  # as "_steps"
             return False
         above = [self._find_link("/".join(names[:depth])) for depth in range(1, len(names))]
         return all(link is None or isinstance(link, Chain) for link in above) and not isinstance(

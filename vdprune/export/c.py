@@ -97,8 +97,6 @@ def write_c(path: Path, weights: Weights) -> list[Path]:
     check_marked(header)
     name = re.sub(r"\W", "_", path.stem)
     layers = make_layers(weights.graph, {**weights.others, **weights.weights})
-    if not layers.layers:
-        raise ArgumentError("the network computes nothing: there is no C source to write")
     calls = Calls(_fold_scaling(layers))
     calls.add_all()
     names = {"name": name, "NAME": name.upper(), "about": _describe(weights)}

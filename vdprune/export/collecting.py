@@ -2,19 +2,13 @@
 
 from typing import Any
 
-import numpy
 from chainer import Chain, get_device
-from chainer.serializers import DictionarySerializer
 
 from vdprune.checkpoint import Checkpoint
 from vdprune.conversion import named_variational_links
 from vdprune.errors import ArgumentError
 from vdprune.export.tracing import trace
 from vdprune.formats.weights import Weights
-
-# Persistent values that inference has no use for; N counts the batches of BatchNormalization's
-# fine-tuning.
-_TRAINING_STATE = ("kl_coef", "iteration", "N")
 
 
 def collect_checkpoint(checkpoint: Checkpoint) -> Weights:
@@ -68,18 +62,8 @@ def _collect(chain: Chain, input_shape: tuple[int, ...], origin: dict[str, Any])
     model = chain.copy("copy")
     model.to_device(cpu)
     graph, used = trace(model, input_shape)
-    serializer = DictionarySerializer()
-    serializer.save(model)
-    # sorted, because Chainer walks through a set: the same network makes the same bytes
-    arrays = {
-        path: numpy.asarray(value)
-        for path, value in sorted({**used, **serializer.target}.items())
-        if value is not None and path.rpartition("/")[2] not in _TRAINING_STATE
-    }
-    weights = {}
-    links = named_variational_links(model)
-    for name, link in links:
-        weights[f"{name}/W"] = link.masked_W().array
-        del arrays[f"{name}/W"], arrays[f"{name}/log_sigma2"]
-    header = {**origin, "input_shape": list(input_shape), "layers": [name for name, _ in links]}
-    return Weights(header, graph, weights, arrays)
+    layers = [name for name, _ in named_variational_links(model) if f"{name}/W" in used]
+    weights = {f"{name}/W": used[f"{name}/W"] for name in layers}
+    others = {path: array for path, array in sorted(used.items()) if path not in weights}
+    header = {**origin, "input_shape": list(input_shape), "layers": layers}
+    return Weights(header, graph, weights, others)

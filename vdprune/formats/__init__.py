@@ -25,6 +25,7 @@ _HOMES = {
     ".packed": ("packed", "write_packed", "read_packed"),
     ".safetensors": ("safetensors_file", "write_safetensors", "read_safetensors"),
 }
+_TAKEN = {"graph", "header", "file"}
 _BEGINNINGS = {b"PK": ".npz", PACKED: ".packed", b"\x89HDF\r\n\x1a\n": ".h5"}
 
 
@@ -66,6 +67,12 @@ def save_weights(path: str | Path, weights: Weights, format: str = "csr") -> Non
     """
     path = Path(path)
     check_format(path, format)
+    taken = {array.split("/")[0] for array in (*weights.weights, *weights.others)} & _TAKEN
+    if taken:
+        raise ArgumentError(
+            f"a layer is called {taken.pop()!r}, which has a meaning of its own in a file: give it "
+            "another name"
+        )
     write = _find(path.suffix, 1)
     if format in ("csr", "dense"):
         write(path, weights, format)

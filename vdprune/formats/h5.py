@@ -63,7 +63,6 @@ def read_h5(path: Path) -> Weights:
         header = {
             name: value.tolist() if hasattr(value, "tolist") else value
             for name, value in file.attrs.items()
-            if name not in _DICT  # those are AnnData's
         }
         header["arch_kwargs"] = read_json_attribute(file, "arch_kwargs")
         datasets = named_datasets(file)
@@ -74,7 +73,8 @@ def read_h5(path: Path) -> Weights:
             raise KeyError(f"it has no {_GRAPH}")
         graph = json.loads(datasets.pop(_GRAPH)[()])
         shapes = {name: item.shape for name, item in datasets.items()}
-        return unpack(header, graph, shapes, lambda name: numpy.asarray(datasets[name]))
+        size = path.stat().st_size
+        return unpack(header, graph, shapes, lambda name: numpy.asarray(datasets[name]), size)
 
 
 def _write_array(file: h5py.File, name: str, array: numpy.ndarray) -> None:

@@ -14,6 +14,7 @@ from vdprune.storage import MAX_GZIP_RATIO
 ENCODINGS = {"csr": csr, "dense": dense}
 
 _KINDS = {"arch": str, "arch_kwargs": dict, "dataset": str, "threshold": int | float}
+_MOST_THRESHOLD = 1e30  # which NaN and infinity are not below
 _SMALL = 2**26  # numbers that may be zeros, however little is stored
 
 
@@ -37,6 +38,7 @@ def unpack(
     graph: Any,
     shapes: dict[str, tuple[int, ...]],
     read: Callable[[str], numpy.ndarray],
+    size: int,
 ) -> Weights:
     """Put a network's arrays together again.
 
@@ -45,6 +47,7 @@ def unpack(
         graph: Its graph, as `Graph.to_json` makes it.
         shapes: Shapes of all arrays in the file by their path.
         read: Returns the array of a path.
+        size: The file's size in bytes.
 
     Returns:
         The network's arrays.
@@ -59,27 +62,31 @@ def unpack(
     for name, kind in _KINDS.items():
         if not isinstance(header[name], kind):
             raise ValueError(f"its {name} is {header[name]!r}")
+    if isinstance(header["threshold"], bool) or not abs(header["threshold"]) < _MOST_THRESHOLD:
+        raise ValueError(f"its threshold is {header['threshold']}")
     found = Graph.from_json(graph)
     find_shapes(found)
     if header["input_shape"] != list(found.input_shape):
         raise ValueError(f"its input_shape is {header['input_shape']} in one place only")
     expected = _expect_weights(header["layers"], found)
-    _check_size(expected.values(), shapes.values())
+    _check_size(expected.values(), size)
     if header["encoding"] not in list(ENCODINGS):
         raise ValueError(f"its encoding is {header['encoding']!r}")
+    for path, shape in found.arrays.items():
+        if path not in expected and shapes.get(path) != shape:
+            raise ValueError(f"{path} has shape {shapes.get(path)}, its graph needs {shape}")
     encoding = ENCODINGS[header["encoding"]]
     weights = {
         path: encoding.decode({name: read(_join(path, name)) for name in encoding.MEMBERS}, shape)
         for path, shape in expected.items()
     }
     others = {path: read(path) for path in shapes if not _belongs_to(path, weights)}
-    for path, shape in found.arrays.items():
-        if path not in weights and others[path].shape != shape:
-            raise ValueError(f"{path} has shape {others[path].shape}, its graph needs {shape}")
-    for path, array in (*weights.items(), *others.items()):
-        if array.dtype.kind not in "bif":
-            raise ValueError(f"{path} is an array of {array.dtype}")
-    return Weights(header, found, weights, others)
+    for arrays, kinds in ((weights, "f"), (others, "bif")):
+        for path, array in arrays.items():
+            if array.dtype.kind not in kinds:
+                raise ValueError(f"{path} is an array of {array.dtype}")
+    known = {name: header[name] for name in (*HEADER_FIELDS, "compact") if name in header}
+    return Weights(known, found, weights, others)
 
 
 def _expect_weights(layers: Any, graph: Graph) -> dict[str, tuple[int, ...]]:
@@ -92,11 +99,11 @@ def _expect_weights(layers: Any, graph: Graph) -> dict[str, tuple[int, ...]]:
     return {f"{name}/W": arrays[f"{name}/W"] for name in layers}
 
 
-def _check_size(expected: Iterable[tuple[int, ...]], stored: Iterable[tuple[int, ...]]) -> None:
+def _check_size(expected: Iterable[tuple[int, ...]], size: int) -> None:
     """Refuse weights that take much more memory than the file before any of it is taken."""
-    claimed, present = (sum(map(math.prod, shapes)) for shapes in (expected, stored))
-    if claimed > max(_SMALL, MAX_GZIP_RATIO * present):
-        raise ValueError(f"its weights claim {claimed:,} numbers, of which {present:,} are stored")
+    claimed = sum(map(math.prod, expected))
+    if claimed > max(_SMALL, MAX_GZIP_RATIO * size):
+        raise ValueError(f"its weights claim {claimed:,} numbers, in {size:,} bytes")
 
 
 def _belongs_to(path: str, weights: dict[str, numpy.ndarray]) -> bool:

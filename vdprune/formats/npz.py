@@ -21,6 +21,8 @@ from vdprune.storage import (
 )
 from vdprune.version import __version__
 
+_MOST_BYTES = 2**26  # of a header
+
 
 def write_npz(path: Path, weights: Weights, encoding: str) -> None:
     """Write a weight file; its header is a JSON text under ``header``.
@@ -70,6 +72,8 @@ def read_npz(path: Path) -> Weights:
         with zipfile.ZipFile(path) as file:
             if "header.npy" not in file.namelist():
                 raise FileFormatError(f"{path} is not a {FORMAT} file: it has no header")
+            if file.getinfo("header.npy").file_size > _MOST_BYTES:
+                raise ValueError("its header is too long")
             header = json.loads(str(_read_array(file, "header")))
             if not isinstance(header, dict):
                 raise ValueError("its header is no header")
@@ -80,7 +84,8 @@ def read_npz(path: Path) -> Weights:
                 if name != "header.npy"
             }
             graph = header.pop("graph", None)
-            return unpack(header, graph, shapes, lambda name: _read_array(file, name))
+            size = path.stat().st_size
+            return unpack(header, graph, shapes, lambda name: _read_array(file, name), size)
     except FileFormatError:
         raise
     except Exception as error:  # whatever a damaged zip file makes zipfile raise

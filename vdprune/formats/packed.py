@@ -137,7 +137,7 @@ def _unpack(header: Any, rest: bytes, size: int) -> Weights:
         empty = numpy.zeros(shapes[path], dtypes.get(path, _DTYPE))
         return code_array(coder, context, path, empty)
 
-    weights = unpack({**header, "encoding": "dense"}, found, shapes, read)
+    weights = unpack({**header, "encoding": "dense"}, found, shapes, read, size)
     return replace(weights, header={**weights.header, "encoding": "packed"})
 
 

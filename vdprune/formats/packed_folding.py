@@ -79,11 +79,17 @@ def _fold_scaling(weights: Weights) -> Weights:
         return weights
     scaling, linear = graph.nodes[0], graph.nodes[place]
     W = linear.arrays["W"]
-    b = linear.arrays.get("b", Array(f"{W.path.removesuffix('/W')}/b", W.shape[:1]))
     arrays = {**weights.others, **weights.weights}
+    b = linear.arrays.get("b")
+    if b is None:
+        path = f"{W.path.removesuffix('/W')}/b"
+        while path in arrays:
+            path += "_"
+        b = Array(path, W.shape[:1])
+        arrays[path] = numpy.zeros(b.shape, numpy.float32)
     mean, scale = (arrays[scaling.arrays[role].path] for role in ("mean", "scale"))
     moved = arrays[W.path].astype(numpy.float64) @ mean.reshape(-1)
-    old = arrays.get(b.path, numpy.zeros(b.shape, numpy.float32))
+    old = arrays[b.path]
     gone = {array.path for array in scaling.arrays.values()}
     others = {path: array for path, array in weights.others.items() if path not in gone}
     others[b.path] = (old - moved).astype(old.dtype)

@@ -80,6 +80,8 @@ _DICTIONARY = "".join(
     )
 ).encode()
 
+_MOST_BYTES = 2**24  # of a header
+
 
 def deflate_header(header: dict[str, Any]) -> bytes:
     """Write a header.
@@ -108,9 +110,9 @@ def inflate_header(data: bytes) -> tuple[Any, bytes]:
     """
     coder = zlib.decompressobj(-15, zdict=_DICTIONARY)
     try:
-        text = coder.decompress(data)
+        text = coder.decompress(data, _MOST_BYTES)
     except zlib.error as error:
         raise ValueError(f"its header can't be inflated: {error}") from error
     if not coder.eof:
-        raise ValueError("its header has no end")
+        raise ValueError("its header has no end, or is too long")
     return json.loads(text), coder.unused_data

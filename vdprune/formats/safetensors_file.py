@@ -28,7 +28,7 @@ _NAMES = {
     "scaling": {"mean": "mean", "scale": "scale"},
 }
 _OWN = "/"  # what the names of the other arrays begin with
-_NO_TEXT = ("format_version", "arch_kwargs", "input_shape", "threshold", "layers")
+_NO_TEXT = ("format_version", "arch_kwargs", "input_shape", "threshold", "layers", "compact")
 _CHECKSUM = "sha256"
 
 
@@ -106,7 +106,7 @@ def read_safetensors(path: Path) -> Weights:
         }
         arrays = _find_paths(named, Graph.from_json(graph))
         shapes = {path: array.shape for path, array in arrays.items()}
-        return unpack(header, graph, shapes, arrays.__getitem__)
+        return unpack(header, graph, shapes, arrays.__getitem__, path.stat().st_size)
     except FileFormatError:
         raise
     except OSError as error:

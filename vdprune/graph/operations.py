@@ -11,7 +11,8 @@ from typing import Any
 
 from vdprune.graph.graph import Graph, Node, Shape
 
-_MOST = 2**28  # numbers in a value of one example
+_MOST = 2**24  # numbers in a value of one example
+_SMALLEST, _LARGEST = 1e-37, 3e38  # that float32 holds
 _Check = Callable[[Any], bool]
 _Infer = Callable[[Node, list[Shape]], Shape]
 
@@ -47,14 +48,12 @@ def find_shapes(graph: Graph) -> list[Shape]:
     Raises:
         ValueError: An operation is unknown, or has other attributes, inputs or arrays than it needs.
     """
-    shapes = [graph.input_shape]
+    shapes = [_bounded("the input", graph.input_shape)]
     for number, node in enumerate(graph.nodes, 1):
         try:
             _check(node)
             shape = OPERATIONS[node.operation].infer(node, [shapes[i] for i in node.inputs])
-            if math.prod(shape) > _MOST:
-                raise ValueError(f"its result has shape {shape}, more than {_MOST:,} numbers")
-            shapes.append(shape)
+            shapes.append(_bounded("its result", shape))
         except ValueError as error:
             raise ValueError(f"node {number} of its graph, {node.operation}: {error}") from error
     known: dict[str, Shape] = {}
@@ -62,6 +61,12 @@ def find_shapes(graph: Graph) -> list[Shape]:
         if known.setdefault(array.path, array.shape) != array.shape:
             raise ValueError(f"its graph gives {array.path} two shapes")
     return shapes
+
+
+def _bounded(what: str, shape: Shape) -> Shape:
+    if math.prod(shape) > _MOST:
+        raise ValueError(f"{what} has shape {shape}, more than {_MOST:,} numbers")
+    return shape
 
 
 def _check(node: Node) -> None:
@@ -82,11 +87,11 @@ def _check(node: Node) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) <= _LARGEST  # which NaN is not
 
 
 def _is_positive(value: Any) -> bool:
-    return _is_number(value) and value > 0
+    return _is_number(value) and value >= _SMALLEST
 
 
 def _is_flag(value: Any) -> bool:
@@ -144,6 +149,7 @@ def _convolution(node: Node, shapes: list[Shape]) -> Shape:
         raise ValueError(f"W has shape {W}, groups is {groups}, an example has {shapes[0]}")
     _want(node, "b", W[:1])
     stride, pad, dilate = (node.attributes[name] for name in ("stride", "pad", "dilate"))
+    _bounded("its padded input", (channels, *(n + 2 * p for n, p in zip(size, pad, strict=True))))
     ends = [(k - 1) * d + 1 for k, d in zip(W[2:], dilate, strict=True)]
     return (W[0], *_out_size(size, ends, stride, pad, False))
 

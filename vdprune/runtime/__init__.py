@@ -20,6 +20,6 @@ def load(path: str | Path, threads: int = 1) -> Network:
 
     Raises:
         FileFormatError: The file is missing, damaged or something else.
-        ArgumentError: The network does what the runtime can't do, or ``threads`` is less than 1.
+        ArgumentError: The network does what the runtime can't do, or so many threads can't be had.
     """
     return make_network(load_weights(path), threads)

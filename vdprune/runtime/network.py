@@ -11,7 +11,7 @@ from vdprune.errors import ArgumentError
 from vdprune.runtime.choice import Choice, choose_ways
 from vdprune.runtime.layers import Layers, make_layers
 from vdprune.runtime.steps import Program, make_program
-from vdprune.threads import Team
+from vdprune.threads import Team, get_team_of
 
 _ARENA_NUMBERS = 2**18  # values of one block: a megabyte, which second caches hold
 _MOST_EXAMPLES, _LEAST_EXAMPLES = 64, 8  # in a block
@@ -147,12 +147,11 @@ def make_network(weights: Any, threads: int, way: str | None = None) -> Network:
         The network.
 
     Raises:
-        ArgumentError: It does what the runtime can't do, or ``threads`` is less than 1.
+        ArgumentError: It does what the runtime can't do, or so many threads can't be had.
     """
-    if threads < 1:
-        raise ArgumentError(f"threads is {threads}: it must be 1 or more")
+    team = get_team_of(threads)
     layers = make_layers(weights.graph, {**weights.others, **weights.weights})
-    return Network(layers, weights.graph.input_shape, Team(threads), way)
+    return Network(layers, weights.graph.input_shape, team, way)
 
 
 def _choose_block(layers: Layers) -> int:

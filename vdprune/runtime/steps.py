@@ -168,6 +168,7 @@ class _Writer:
         else:
             row = self._begin(_KINDS[layer.kind], source, target, layer.in_shape, layer.out_shape)
             if layer.kind == "affine":
+                row[k.IN_CHANNELS : k.IN_CHANNELS + 3] = _channels_first(layer.in_shape)
                 row[k.WEIGHTS], row[k.BIASES] = self._floats_at(layer.W), self._floats_at(layer.b)
             self._windows(row, layer, "ksize")
             self._finish(row, layer)
@@ -263,9 +264,13 @@ class _Writer:
         size = (math.prod(layer.out_shape),)
         row = self._begin(k.COPY, self._places[first], target, size, size)
         self._finish(row, None if others else layer)
-        for number in others:
+        for left, number in zip(reversed(range(len(others))), others, strict=True):
             row = self._begin(k.ADD, self._places[number], target, size, size)
-            self._finish(row, layer if number is others[-1] else None)
+            self._finish(row, None if left else layer)
+
+
+def _channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[0], math.prod(shape[1:]), 1
 
 
 def _three(shape: Any) -> tuple[int, ...]:
