@@ -125,7 +125,10 @@ def export_command(
         if bits is None:
             examples = _load_examples(checkpoint, loaded, dataset, data_root)
             if not quiet:
-                click.echo(f"choosing bits by {examples.description}", err=True)
+                words = examples.description
+                if not loaded.recipe["validation"]:
+                    words = f"{len(examples.x):,} training examples, for training held out none"
+                click.echo(f"choosing bits by {words}", err=True)
             load_runtime(quiet)
         weights = _quantise(weights, bits, examples, max_error_increase)
     files = write_weights(out, weights, format, sparse)
