@@ -74,8 +74,7 @@ def test_what_can_not_be_converted(
 
 def test_small_weights_are_in_onnx_files(run: Run, tmp_path: Path, trained: Path) -> None:
     weights = load_weights(trained / "weights.h5")
-    for W in weights.weights.values():
-        W *= numpy.float32(1e-4)
+    weights.weights["l1/W"] *= numpy.float32(1e-3)
     save_weights(tmp_path / "w.h5", weights)
     assert run("convert", "w.h5", "w.onnx").returncode == 0
     session = onnxruntime.InferenceSession(str(tmp_path / "w.onnx"))
@@ -83,5 +82,5 @@ def test_small_weights_are_in_onnx_files(run: Run, tmp_path: Path, trained: Path
     network = runtime.load(tmp_path / "w.h5")
     (found,) = session.run(None, {"input": x})
     plain = network.logits(numpy.zeros_like(x))
-    numpy.testing.assert_allclose(found - plain, network.logits(x) - plain, rtol=1e-2, atol=1e-8)
-    assert (network.logits(x) != plain).any()
+    numpy.testing.assert_allclose(found - plain, network.logits(x) - plain, rtol=0.05, atol=1e-6)
+    assert abs(network.logits(x) - plain).max() > 1e-4

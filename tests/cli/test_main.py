@@ -208,7 +208,7 @@ def _enlarge(source: Path, target: Path, pixels: int) -> Path:
         pytest.param("eval {trained}/weights.h5", EVAL_KEYS, "weights", id="eval"),
         pytest.param(
             "export {trained}/pruned.h5",
-            PRUNE_KEYS | {"format", "bytes", "dense_bytes"},
+            PRUNE_KEYS | {"format", "dtype", "bytes", "dense_bytes"},
             "weights",
             id="export",
         ),

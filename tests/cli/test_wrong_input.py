@@ -167,7 +167,7 @@ WRONG_USAGE = [
     ("prune checkpoint.h5 pruned.h5", "unexpected extra argument"),
     ("eval", "Missing argument 'FILE'"),
     ("eval checkpoint.h5 --split all", "'all' is not one of"),
-    ("export --format onnx", "'onnx' is not one of"),
+    ("export --format keras", "'keras' is not one of"),
 ]
 
 

@@ -23,8 +23,9 @@ _BY_ENDING = {Path(name).suffix: format for format, name in reversed(FORMATS.ite
 def convert_command(source: Path, out: Path, format: str | None, quiet: bool) -> None:
     """Write an exported network in another format, with the same numbers.
 
-    SOURCE is what `vdprune export` wrote: .h5, .npz, .packed or .safetensors. A packed file is written
-    of weights that were quantised before; `vdprune export --format packed` does that.
+    SOURCE is what `vdprune export` wrote: .h5, .npz, .packed or .safetensors. OUT is written in the
+    format of its ending, .onnx and .c too; a packed file of weights that were quantised before, as
+    `vdprune export --format packed` does it.
     """
     from vdprune.cli.loading import load_any
     from vdprune.errors import ArgumentError

@@ -121,8 +121,8 @@ class Network:
         x = numpy.asarray(x)
         if x.shape[1:] != self.input_shape or x.ndim == 0 or x.dtype.kind not in "biuf":
             raise ArgumentError(
-                f"the examples have shape {x.shape} and dtype {x.dtype}: the network takes numbers of "
-                f"shape (batch, {', '.join(map(str, self.input_shape))})"
+                f"the examples have shape {x.shape[1:]} and dtype {x.dtype}: the network takes numbers "
+                f"of shape (batch, {', '.join(map(str, self.input_shape))})"
             )
         if x.dtype not in (numpy.uint8, numpy.float32):
             x = x.astype(numpy.float32)
