@@ -210,8 +210,8 @@ def test_a_network_comes_back(tmp_path: Path) -> None:
     assert found.graph == written.graph
     assert found.header == {**written.header, "encoding": "dense"}
     x = numpy.random.default_rng(5).integers(0, 256, (7, 1, 3, 3)).astype("f")
-    expected = make_network(written, 1).logits(x)
-    assert numpy.array_equal(make_network(found, 1).logits(x), expected)
+    expected = make_network(written, 1, "sparse").logits(x)
+    assert numpy.array_equal(make_network(found, 1, "sparse").logits(x), expected)
     write_safetensors(tmp_path / "again.safetensors", found)
     again = (tmp_path / "again.safetensors").read_bytes()
     assert len(again) == (tmp_path / "w.safetensors").stat().st_size
