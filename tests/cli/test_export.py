@@ -182,6 +182,8 @@ def test_c_is_two_files(run: Run, tmp_path: Path, trained: Path) -> None:
     [
         (("--bits", 3), 2, "--bits is for --format packed"),
         (("--sparse",), 2, "--sparse is for --format onnx"),
+        (("--max-error-increase", 0), 2, "--max-error-increase is for --format packed"),
+        (("--dataset", "mnist"), 2, "--dataset is for --format packed"),
         (("--format", "onnx", "--dtype", "float16"), 2, "is for --format csr or dense or safetens"),
         (
             ("--format", "onnx", "--out", "w.h5"),

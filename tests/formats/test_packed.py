@@ -15,7 +15,7 @@ from tests.runtime.reference import evaluate_graph
 from tests.runtime.test_steps import convolution, linear, make_arrays, make_graph, node
 from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.formats import Weights, packed, packed_coding, save_weights
-from vdprune.formats.packed import MAGIC, VERSION, pack_weights, read_packed, write_packed
+from vdprune.formats.packed import PACKED, VERSION, pack_weights, read_packed, write_packed
 from vdprune.formats.packed_folding import fold_weights
 from vdprune.formats.packed_header import deflate_header, inflate_header
 
@@ -231,7 +231,7 @@ def test_each_damage_is_seen(tmp_path: Path) -> None:
 
 def write_forged(path: Path, header: Any, rest: bytes, version: int = VERSION) -> None:
     """Write a file whose checksum is right, whatever it holds."""
-    data = MAGIC + bytes([version]) + deflate_header(header) + rest
+    data = PACKED + bytes([version]) + deflate_header(header) + rest
     path.write_bytes(data + zlib.crc32(data).to_bytes(4, "little"))
 
 
@@ -315,7 +315,7 @@ def test_forged_numbers_end_in_an_error_or_in_numbers(tmp_path: Path, seed: int)
 def test_headers_that_can_not_be_inflated(tmp_path: Path) -> None:
     path = tmp_path / "weights.packed"
     for body in (b"", b"\xff" * 50, deflate_header({"arch": "x"})[:-3]):
-        data = MAGIC + bytes([VERSION]) + body
+        data = PACKED + bytes([VERSION]) + body
         path.write_bytes(data + zlib.crc32(data).to_bytes(4, "little"))
         refuse(path, "header")
 

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from vdprune.kernels import compiled as module
-from vdprune.kernels import convolution, cpu, linear, noise, pooling
+from vdprune.kernels import convolution, cpu, inference, linear, noise, pooling
 
 
 def double(x: Any) -> None:
@@ -37,7 +37,9 @@ def test_works_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    "module", [convolution, cpu, linear, noise, pooling], ids=lambda module: module.__name__
+    "module",
+    [convolution, cpu, inference, linear, noise, pooling],
+    ids=lambda module: module.__name__,
 )
 def test_what_is_kept_on_disk_goes_when_another_file_changes(module: Any) -> None:
     """The digest of a module is of all files whose functions end up in its compiled ones."""

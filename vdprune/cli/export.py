@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from vdprune.formats import Weights
 
 _MOST_EXAMPLES = 10_000  # that bits are chosen by
+_MOST_LOST = 0.1  # percent of them
+_IS_FOR = {
+    "--bits": ("packed",),
+    "--max-error-increase": ("packed",),
+    "--dataset": ("packed",),
+    "--data-root": ("packed",),
+    "--sparse": ("onnx",),
+    "--dtype float16": ("csr", "dense", "safetensors"),
+}
 
 
 @click.command("export")
@@ -57,11 +66,9 @@ _MOST_EXAMPLES = 10_000  # that bits are chosen by
 @click.option(
     "--max-error-increase",
     type=click.FloatRange(min=0),
-    default=0.1,
-    show_default=True,
     metavar="PERCENT",
-    help="For packed: how much larger the error may get on the images that training held out, or on "
-    "10,000 training images where it held out none.",
+    help="For packed: how many images may become wrong, of those that training held out, or of 10,000 "
+    f"training images where it held out none.  [default: {_MOST_LOST}]",
 )
 @click.option(
     "--sparse",
@@ -84,7 +91,7 @@ def export_command(
     compact: bool,
     dtype: str,
     bits: int | None,
-    max_error_increase: float,
+    max_error_increase: float | None,
     sparse: bool,
     dataset: str | None,
     data_root: Path | None,
@@ -98,7 +105,19 @@ def export_command(
     scipy.sparse matrix through anndata.io.read_elem; README.md shows how to read it with h5py
     alone.
     """
-    _check_options(format, dtype, bits, sparse)
+    _check_options(
+        format,
+        {
+            "--bits": bits is not None,
+            "--max-error-increase": max_error_increase is not None,
+            "--dataset": dataset is not None,
+            "--data-root": data_root is not None,
+            "--sparse": sparse,
+            "--dtype float16": dtype != "float32",
+        },
+    )
+    if bits is not None and max_error_increase is not None:
+        raise click.UsageError("give --bits or --max-error-increase, not both")
     from vdprune.cli.loading import load_checkpoint
     from vdprune.cli.results import describe_file, print_result
     from vdprune.export.collecting import collect_checkpoint
@@ -130,7 +149,8 @@ def export_command(
                     words = f"{len(examples.x):,} training examples, for training held out none"
                 click.echo(f"choosing bits by {words}", err=True)
             load_runtime(quiet)
-        weights = _quantise(weights, bits, examples, max_error_increase)
+        most_lost = _MOST_LOST if max_error_increase is None else max_error_increase
+        weights = _quantise(weights, bits, examples, most_lost)
     files = write_weights(out, weights, format, sparse)
     size = sum(file.stat().st_size for file in files)
     dense = 4 * sum(array.size for array in (*whole.weights.values(), *whole.others.values()))
@@ -148,15 +168,11 @@ def export_command(
         )
 
 
-def _check_options(format: str, dtype: str, bits: int | None, sparse: bool) -> None:
+def _check_options(format: str, given: dict[str, bool]) -> None:
     """Refuse options that are for another format."""
-    for option, is_given, formats in (
-        ("--bits", bits is not None, ("packed",)),
-        ("--sparse", sparse, ("onnx",)),
-        ("--dtype float16", dtype != "float32", ("csr", "dense", "safetensors")),
-    ):
-        if is_given and format not in formats:
-            raise click.UsageError(f"{option} is for --format {' or '.join(formats)}")
+    for option, is_given in given.items():
+        if is_given and format not in _IS_FOR[option]:
+            raise click.UsageError(f"{option} is for --format {' or '.join(_IS_FOR[option])}")
 
 
 def _load_examples(

@@ -16,13 +16,12 @@ from vdprune.formats.packed_coding import Decoder, Encoder
 from vdprune.formats.packed_header import deflate_header, inflate_header
 from vdprune.formats.weights import Weights
 from vdprune.graph import Graph
-from vdprune.storage import MAX_GZIP_RATIO, write_atomically
+from vdprune.storage import MAX_GZIP_RATIO, PACKED, write_atomically
 from vdprune.version import __version__
 
-MAGIC = b"vdpk"
 VERSION = 1
 
-_START, _CHECKSUM = len(MAGIC) + 1, 4
+_START, _CHECKSUM = len(PACKED) + 1, 4
 _SMALL = 2**26  # numbers that may be zeros, however little is stored
 _DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "b1")
 _DTYPE = "f4"  # of arrays whose dtype is not said
@@ -78,7 +77,7 @@ def pack_weights(weights: Weights) -> bytes:
     context = Context(weights.graph, layers)
     for path in dict.fromkeys([*layers, *shapes, *arrays]):
         code_array(coder, context, path, arrays[path])
-    data = MAGIC + bytes([VERSION]) + deflate_header(header) + coder.data()
+    data = PACKED + bytes([VERSION]) + deflate_header(header) + coder.data()
     return data + _checksum(data)
 
 
@@ -99,13 +98,13 @@ def read_packed(path: Path) -> Weights:
         data = path.read_bytes()
     except OSError as error:
         raise FileFormatError(f"{path} can't be read: {error.strerror or error}") from error
-    if not data.startswith(MAGIC):
-        raise FileFormatError(f"{path} is not a packed file: it does not begin with {MAGIC!r}")
+    if not data.startswith(PACKED):
+        raise FileFormatError(f"{path} is not a packed file: it does not begin with {PACKED!r}")
     if len(data) < _START + _CHECKSUM or _checksum(data[:-_CHECKSUM]) != data[-_CHECKSUM:]:
         raise FileFormatError(
             f"{path} is damaged or cut short: its checksum does not match; use another copy"
         )
-    version = data[len(MAGIC)]
+    version = data[len(PACKED)]
     if version != VERSION:
         raise FileFormatError(
             f"{path} is a packed file of version {version}, this vdprune ({__version__}) reads version "

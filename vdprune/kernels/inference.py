@@ -18,7 +18,10 @@ import numpy
 from numpy import uintp
 
 from vdprune.kernels.compiled import compiled
-from vdprune.kernels.sparse_convolution import _add, _add_four
+from vdprune.kernels.sparse_convolution import add, add_four
+
+# See vdprune/kernels/cpu.py.
+_TAKEN_FROM_ELSEWHERE = "d8a45391afb3f040"
 
 __all__ = ["read", "run"]
 
@@ -180,10 +183,10 @@ def _add_rows(
             uintp((places[k + 2] + shift) * n),
             uintp((places[k + 3] + shift) * n),
         )
-        _add_four(weights[k : k + 4], x, where, row)
+        add_four(weights[k : k + 4], x, where, row)
         k += 4
     while k < end:
-        _add(weights[k], x, uintp((places[k] + shift) * n), row)
+        add(weights[k], x, uintp((places[k] + shift) * n), row)
         k += 1
 
 

@@ -49,15 +49,23 @@ def sum_shifted(
                     uintp(rows[k + 2] * step + shifts[k + 2] + begin),
                     uintp(rows[k + 3] * step + shifts[k + 3] + begin),
                 )
-                _add_four(weights[k : k + 4], flat, places, out)
+                add_four(weights[k : k + 4], flat, places, out)
                 k += 4
             while k < last:
-                _add(weights[k], flat, uintp(rows[k] * step + shifts[k] + begin), out)
+                add(weights[k], flat, uintp(rows[k] * step + shifts[k] + begin), out)
                 k += 1
 
 
 @compiled
-def _add_four(weights: Any, flat: Any, places: Any, out: Any) -> None:
+def add_four(weights: Any, flat: Any, places: Any, out: Any) -> None:
+    """Add to an array four parts of another, each times its weight.
+
+    Args:
+        weights: Shape (4,).
+        flat: Where the parts are.
+        places: Where each begins, uintp.
+        out: Result, as long as a part.
+    """
     first, second, third, fourth = weights[0], weights[1], weights[2], weights[3]
     a, b, c, d = places
     for i in range(uintp(out.size)):
@@ -67,7 +75,8 @@ def _add_four(weights: Any, flat: Any, places: Any, out: Any) -> None:
 
 
 @compiled
-def _add(weight: Any, flat: Any, place: Any, out: Any) -> None:
+def add(weight: Any, flat: Any, place: Any, out: Any) -> None:
+    """Add to an array a part of another times a weight: see `add_four`."""
     for i in range(uintp(out.size)):
         out[i] += weight * flat[place + i]
 
