@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FILES := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test bench bench-gpu profile experiments pythons lint format clean
+.PHONY: help demo test bench bench-gpu bench-inference profile experiments pythons lint format clean
 
 help:
 	@echo "make demo      install into .venv, then train, prune, evaluate and export a network"
 	@echo "make test      install with the test tools, then run the whole suite"
 	@echo "make bench     time training steps here and in other implementations, which it installs first"
 	@echo "make bench-gpu count what a training step asks of a GPU, and time it where there is one"
+	@echo "make bench-inference  time pruned networks here and in other programs, which it installs first"
 	@echo "make profile   show where the milliseconds of a training step go"
 	@echo "make experiments  draw the paper's figures anew, from numbers computed here"
 	@echo "make pythons   run the suite on each Python from 3.10 to 3.13 that is installed"
@@ -36,6 +37,9 @@ bench: $(VENV)/.installed-bench
 bench-gpu: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.gpu
 
+bench-inference: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.inference
+
 profile: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.profile
 
@@ -57,8 +61,9 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build demo benchmarks.json benchmarks-gpu.json kl-approximation.* gradient-variance.* \
-		random-labels.* *.egg-info .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build demo benchmarks.json benchmarks-gpu.json inference.json \
+		kl-approximation.* gradient-variance.* random-labels.* \
+		*.egg-info .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

@@ -2,8 +2,9 @@
 
 python -m experiments.results lenet300 strong --seeds 0 1 2
 
-writes docs/results/lenet300-strong.json; seeds that are in it already are left as they are. What comes
-after -- goes to `vdprune train`. RESULTS.md is made of these files by docs/make_results.py.
+writes docs/results/lenet300-strong.json; seeds that are in it already are left as they are, and a run
+that was interrupted goes on. What comes after -- goes to `vdprune train`. RESULTS.md is made of these
+files by docs/make_results.py.
 """
 
 import argparse
@@ -74,14 +75,18 @@ def train(command: list[str], seed: int, out: Path) -> dict[str, Any]:
     Args:
         command: The command.
         seed: The seed.
-        out: Its checkpoint; one that is there is replaced.
+        out: Its checkpoint; with one that is there it goes on.
 
     Returns:
-        What it printed with --json, with the command, the commit and the machine.
+        What it printed with --json, with the command, the commit that it ended at, whether that may not
+        be the one it began with, and the machine.
     """
-    commit = find_commit()
+    commit, is_there = find_commit(), out.exists()
     done = subprocess.run(
-        [sys.executable, "-m", *command, "--out", out.name, "--overwrite", "--json"],
+        [
+            *(sys.executable, "-m", *command, "--out", out.name, "--json"),
+            "--resume" if is_there else "--overwrite",
+        ],
         cwd=out.parent,
         stdout=subprocess.PIPE,
         text=True,
@@ -92,6 +97,7 @@ def train(command: list[str], seed: int, out: Path) -> dict[str, Any]:
         "seed": seed,
         "command": shlex.join(command),
         "commit": commit,
+        "resumed": is_there,
         "machine": describe_machine(),
         **json.loads(done.stdout),
     }

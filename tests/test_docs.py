@@ -95,6 +95,17 @@ def test_the_page_of_results_is_made_of_the_files_of_results() -> None:
     assert PAGE.read_text(encoding="utf-8") == make_page()
 
 
+def test_packed_networks_are_those_of_the_results() -> None:
+    runs = json.loads((RESULTS / "packed.json").read_text(encoding="utf-8"))["runs"]
+    for run in runs:
+        path = RESULTS / f"{run['arch']}-{run['recipe']}.json"
+        trained = {each["seed"]: each for each in json.loads(path.read_text())["runs"]}
+        for name in ("error", "nonzero", "weights", "examples"):
+            assert run[name] == trained[run["seed"]][name], (path, run["seed"], name)
+        assert run["nonzero_packed"] <= run["nonzero"]
+        assert "training examples" in run["bits_chosen_by"]
+
+
 @pytest.mark.usefixtures("_docs")
 def test_picture_shows_the_results() -> None:
     from draw_before_after import PICTURE, draw

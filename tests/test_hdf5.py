@@ -249,3 +249,40 @@ def test_a_file_that_h5py_has_changed_passes(sample: Path) -> None:
         file.attrs["note"] = "mine"
     with open_h5(sample, KINDS) as file:
         assert file.attrs["note"] == "mine"
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v108", "v110"])
+def test_bytes_after_the_end_that_are_no_seal_are_refused(tmp_path: Path, libver: str) -> None:
+    path = tmp_path / "sample.h5"
+    with h5py.File(path, "w", libver=(libver, "v110")) as file:
+        file.attrs.update({"format": "vdprune-test", "format_version": 2, "vdprune_version": "1"})
+    with open_h5(path, KINDS):
+        pass
+    path.write_bytes(path.read_bytes() + bytes(SEAL_SIZE))
+    message = f"is damaged: {SEAL_SIZE} bytes at its end are not its checksum"
+    with pytest.raises(FileFormatError, match=message), open_h5(path, KINDS):
+        pass
+
+
+def test_arrays_that_lie_elsewhere_or_hold_no_numbers_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "raw").write_bytes(bytes(20))
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        outside = file.create_dataset("a", (5,), "f4", external=[(tmp_path / "raw", 0, 20)])
+        layout = h5py.VirtualLayout((5,), "f4")
+        layout[:] = h5py.VirtualSource(outside)
+        for dataset, message in (
+            (outside, "lies in another file"),
+            (file.create_virtual_dataset("b", layout), "lies in another file"),
+            (file.create_dataset("c", data=["text"]), "not of numbers"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                check_plausible_size(dataset)
+
+
+def test_a_chunk_larger_than_its_array_counts(tmp_path: Path) -> None:
+    options = {"chunks": (2**22,), "maxshape": (None,), "compression": "gzip", "shuffle": True}
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        dataset = file.create_dataset("a", (5,), "f4", **options)
+        dataset.id.write_direct_chunk((0,), b"0123456789")
+        with pytest.raises(ValueError, match="claims shape .5,., 16777216 bytes, of which 10"):
+            check_plausible_size(dataset)

@@ -20,6 +20,7 @@ from vdprune.archs import build_arch, check_arch_size
 from vdprune.chain import VariationalDropoutChain
 from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.hdf5 import named_datasets, new_h5, open_h5, read_attribute, read_json_attribute
+from vdprune.storage import check_seal
 
 FORMAT = "vdprune-checkpoint"
 FORMAT_VERSION = 1
@@ -112,7 +113,13 @@ def holds_run(path: Path) -> bool:
 
     Returns:
         Whether there is something in it that a run can go on with, or came to.
+
+    Raises:
+        FileFormatError: It is damaged, so that there is no telling.
     """
+    if not path.is_file():
+        return False
+    check_seal(path)
     try:
         with h5py.File(path) as file:
             is_ours = file.attrs.get("format") == FORMAT
@@ -130,7 +137,7 @@ def count_epochs(path: Path) -> int | None:
     Returns:
         Epochs that are done; None where there is no run to go on with.
     """
-    with h5py.File(path) as file:
+    with open_h5(path, {FORMAT: FORMAT_VERSION}) as file:
         return int(file["training"].attrs["epoch"]) if "training" in file else None
 
 

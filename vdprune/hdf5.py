@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,14 @@ import h5py
 from vdprune.errors import FileFormatError, VdpruneError
 from vdprune.storage import MAX_GZIP_RATIO, check_header, check_seal, seal, write_atomically
 from vdprune.version import __version__
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_END_PLACES = {
+    0: 40,
+    1: 44,
+    2: 28,
+    3: 28,
+}  # where superblocks of each version say where a file ends
 
 
 @contextlib.contextmanager
@@ -59,7 +68,8 @@ def open_h5(path: Path, kinds: dict[str, int]) -> Iterator[h5py.File]:
     """
     if not path.is_file():
         raise FileFormatError(f"there is no file {str(path)!r}")
-    check_seal(path)
+    if not check_seal(path):
+        _check_end(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -135,19 +145,43 @@ def named_datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
 
 
 def check_plausible_size(dataset: h5py.Dataset) -> None:
-    """Refuse an array that claims more than what is stored of it can hold.
+    """Refuse an array that claims more than what is stored of it, in this file, can hold.
 
     Args:
         dataset: The array.
 
     Raises:
-        ValueError: It claims too much.
+        ValueError: It claims too much, or there is no telling what it claims.
     """
+    if dataset.is_virtual or dataset.external:
+        raise ValueError(f"{dataset.name} lies in another file")
+    if dataset.dtype.hasobject:
+        raise ValueError(f"{dataset.name} is an array of texts or references, not of numbers")
     stored = dataset.id.get_storage_size()
-    if dataset.shape is not None and dataset.nbytes > MAX_GZIP_RATIO * stored + 1024:
+    # a chunk is unpacked as a whole, and can be larger than the array
+    chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize if dataset.chunks and stored else 0
+    unpacked = max(dataset.nbytes, chunk)
+    if dataset.shape is not None and unpacked > MAX_GZIP_RATIO * stored + 1024:
         raise ValueError(
-            f"{dataset.name} claims shape {dataset.shape}, {dataset.nbytes} bytes, of which "
+            f"{dataset.name} claims shape {dataset.shape}, {unpacked} bytes, of which "
             f"{stored} are stored"
+        )
+
+
+def _check_end(path: Path) -> None:
+    """Refuse a file without a seal that goes on where HDF5 ends: the seal that was there is damaged.
+
+    What HDF5 itself writes, as when h5py changes a file of ours, ends there.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+    place = _END_PLACES.get(head[8]) if head.startswith(_SIGNATURE) and len(head) > 8 else None
+    if place is None:
+        return
+    end, size = int.from_bytes(head[place : place + 8], "little"), path.stat().st_size
+    if size > end:
+        raise FileFormatError(
+            f"{path} is damaged: {size - end:,} bytes at its end are not its checksum; use another copy"
         )
 
 

@@ -51,13 +51,21 @@ def threshold_for_sparsity(model: VariationalDropoutChain, target: float) -> flo
         The highest threshold that cuts at least this share of the weights.
 
     Raises:
-        ArgumentError: The target does not lie between 0 and 1, or the network was trained without noise.
+        ArgumentError: The target does not lie between 0 and 1, or leaves no weight; or the network was
+            trained without noise.
     """
     if not 0 <= target < 1:
         raise ArgumentError(f"the target sparsity is {target}: it must be at least 0 and below 1")
     check_knows_noise(model)
     log_alpha = sorted_log_alpha(model)
     keep = math.floor(log_alpha.size * (1 - target) + 1e-9)
+    least = int((log_alpha == log_alpha.min(initial=numpy.inf)).sum())
+    if keep < least:
+        most = math.floor(1e7 * (1 - least / log_alpha.size)) / 1e7
+        raise ArgumentError(
+            f"the target sparsity is {target}: it leaves none of the {log_alpha.size:,} weights; up to "
+            f"{most} leaves some"
+        )
     if keep == log_alpha.size:
         return float(log_alpha[-1])
     # Ties are cut together, so the threshold lies just below the first weight that must go.
@@ -76,6 +84,19 @@ def knows_noise(model: VariationalDropoutChain) -> bool:
     log_alpha = sorted_log_alpha(model)
     is_least = log_alpha <= LOG_ALPHA_MIN + 1e-3
     return not (is_least.any() and (is_least | (log_alpha >= LOG_ALPHA_MAX)).all())
+
+
+def noise_threshold(model: VariationalDropoutChain, threshold: float) -> float | None:
+    """Tell by which log alpha a network's weights are cut, if by any.
+
+    Args:
+        model: The network.
+        threshold: Its threshold.
+
+    Returns:
+        The threshold; None for a network whose log alpha does not say which weights can go.
+    """
+    return threshold if knows_noise(model) else None
 
 
 def check_knows_noise(model: VariationalDropoutChain) -> None:

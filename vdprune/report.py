@@ -78,8 +78,9 @@ def make_report(
         "cross entropy there": loss,
         "compression": "infinite" if compression is None else f"{compression:.1f}x",
         "weights left": f"{facts['nonzero']:,} of {facts['weights']:,}",
-        "cut above log alpha": f"{facts['threshold']:.4g}",
     }
+    if facts["threshold"] is not None:
+        tiles["cut above log alpha"] = f"{facts['threshold']:.4g}"
     parts = [
         f"<h1>{escape(name)}</h1>",
         f'<p class="what">{escape(facts["file"])}, {escape(facts["kind"])}</p>',

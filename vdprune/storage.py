@@ -87,13 +87,16 @@ def seal(data: bytes) -> bytes:
     return data + _SEAL + hashlib.sha256(data).hexdigest().encode()
 
 
-def check_seal(path: Path) -> None:
+def check_seal(path: Path) -> bool:
     """Make sure that a sealed file is as it was written, before a library parses it.
 
     A file without a seal, as another program leaves it that changes it, passes.
 
     Args:
         path: The file.
+
+    Returns:
+        Whether it has a seal.
 
     Raises:
         FileFormatError: It can't be read, or is not as it was written.
@@ -107,6 +110,7 @@ def check_seal(path: Path) -> None:
         raise FileFormatError(f"{path} is cut short: its last bytes are missing; use another copy")
     if start >= 0 and seal(data[:start]) != data:
         raise FileFormatError(f"{path} is damaged: its checksum does not match; use another copy")
+    return start >= 0
 
 
 def check_replaceable(path: Path) -> None:

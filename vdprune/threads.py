@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy
 
+from vdprune.blas import OneBlasThread, find_blas_libraries
 from vdprune.errors import ArgumentError
 
 # More of them wait for each other at the sizes of the small networks; where another program takes
@@ -82,7 +83,7 @@ class Team:
         Raises:
             BaseException: What the first task in that order raised, of those that did.
         """
-        with _OneBlasThread():
+        with OneBlasThread():
             if len(tasks) < 2 or not self._can_help() or not self._free.acquire(blocking=False):
                 return [task() for task in tasks]
             try:
@@ -258,7 +259,7 @@ def limited_threads(count: int | None = None) -> contextlib.AbstractContextManag
 def _limited(count: int) -> Iterator[None]:
     global _size
     before, _size = _size, count
-    libraries = _find_blas_libraries()
+    libraries = find_blas_libraries()
     counts = [library.get_num_threads() for library in libraries]
     try:
         for library in libraries:
@@ -286,32 +287,3 @@ def _available_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-_blas_libraries: list[Any] = []
-
-
-def _find_blas_libraries() -> list[Any]:
-    """List the libraries that NumPy and compiled kernels multiply matrices with."""
-    import scipy.linalg.cython_blas  # noqa: F401  the kernels' one, which is loaded on its first use
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController().select(user_api="blas").lib_controllers
-
-
-class _OneBlasThread:
-    """Context that holds the BLAS libraries to one thread, at the cost of a few calls of theirs."""
-
-    def __enter__(self) -> None:
-        if not _blas_libraries:
-            _blas_libraries.extend(_find_blas_libraries())
-        self._changed: list[tuple[Any, int]] = []
-        for library in _blas_libraries:
-            count = library.get_num_threads()
-            if count != 1:
-                self._changed.append((library, count))
-                library.set_num_threads(1)
-
-    def __exit__(self, *error: object) -> None:
-        for library, count in self._changed:
-            library.set_num_threads(count)

@@ -1,30 +1,53 @@
 """vdprune's runtime against its peers: python -m benchmarks.inference."""
 
 import json as json_format
-import statistics
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy
 
-from benchmarks.inference.contenders import OURS, make_contenders
-from benchmarks.inference.networks import NETWORKS
+from benchmarks.inference.contenders import make_contenders, missing_peers
+from benchmarks.inference.networks import NETWORKS, PrunedNetwork
+from benchmarks.inference.table import render, tell_milliseconds
 from benchmarks.machine import available_processors, describe_machine, versions_of
-from vdprune.runtime.timing import time_in_turns
+from vdprune.errors import VdpruneError
+from vdprune.runtime.bench import Timing, time_contenders
 
 _PACKAGES = ("vdprune", "onnxruntime", "torch", "scipy", "numpy", "numba")
-_TOLERANCE = 1e-3  # of the largest number of a result
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--networks", type=click.Choice(list(NETWORKS)), multiple=True, default=list(NETWORKS)
+    "--networks",
+    type=click.Choice(list(NETWORKS)),
+    multiple=True,
+    default=list(NETWORKS),
+    show_default=True,
+    help="What is run; can be given several times.",
 )
-@click.option("--batches", type=click.IntRange(min=1), multiple=True, default=(1, 16, 1024))
-@click.option("--threads", type=click.IntRange(min=1), multiple=True, default=(1, 2))
-@click.option("--turns", type=click.IntRange(min=1), default=7, show_default=True)
+@click.option(
+    "--batches",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=(1, 16, 1024),
+    show_default=True,
+    help="Examples at a time; can be given several times.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=(1, 2),
+    show_default=True,
+    help="For everyone but SciPy; can be given several times.",
+)
+@click.option(
+    "--turns",
+    type=click.IntRange(min=1),
+    default=7,
+    show_default=True,
+    help="Of each; fewer, but no fewer than three, where they take long.",
+)
 @click.option(
     "--json",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
@@ -40,59 +63,61 @@ def main(
     json: Path,
 ) -> None:
     """Time pruned networks in vdprune.runtime and elsewhere, all taking turns on the same inputs."""
+    if missing := missing_peers():
+        raise click.ClickException(
+            f"{', '.join(missing)} not installed: pip install '.[bench]' brings the peers"
+        )
     machine = describe_machine()
     if machine["load"] > 0.5 * available_processors():
-        click.echo(f"other programs are running: the load is {machine['load']:.1f}", err=True)
-    results: dict[str, Any] = {
-        "machine": machine,
-        "versions": versions_of(_PACKAGES),
-        "turns": turns,
-        "networks": {},
-    }
-    for name in networks:
-        weights = NETWORKS[name].make()
-        sparsity = weights.sparsity()
-        click.echo(f"\n{name}, {100 * sparsity.sparsity:.2f} % of the weights cut")
-        rows = []
-        for count in threads:
-            contenders = make_contenders(weights, count)
-            for examples in batches:
-                rows.append(_measure(contenders, weights.graph.input_shape, examples, count, turns))
-                click.echo(_tell(rows[-1]))
-        results["networks"][name] = {"nonzero": sparsity.nonzero, "rows": rows}
+        _tell(f"other programs are running: the load is {machine['load']:.2f}")
+    try:
+        found = {
+            name: _measure(network, batches, threads, turns)
+            for name, network in NETWORKS.items()
+            if name in networks
+        }
+    except VdpruneError as error:
+        raise click.ClickException(str(error)) from None
+    results = {"machine": machine, "versions": versions_of(_PACKAGES), "networks": found}
     json.write_text(json_format.dumps(results, indent=1) + "\n", encoding="utf-8")
+    click.echo(render(results))
+    _tell(f"the same as JSON: {json}")
 
 
 def _measure(
-    contenders: Any, input_shape: tuple[int, ...], examples: int, threads: int, turns: int
+    network: PrunedNetwork, batches: tuple[int, ...], threads: tuple[int, ...], turns: int
 ) -> dict[str, Any]:
-    """Time all contenders on some examples, after a look at whether they agree."""
-    x = numpy.random.default_rng(0).integers(0, 256, (examples, *input_shape)).astype("f4")
-    expected = contenders[OURS](x)
-    for name, predict in contenders.items():
-        difference = abs(numpy.asarray(predict(x)) - expected).max()
-        if not difference <= _TOLERANCE * abs(expected).max():
-            raise click.ClickException(f"{name} computes something else: {difference:g} apart")
-    calls = [partial(predict, x) for predict in contenders.values()]
-    times = time_in_turns(calls, turns, 0.02)
+    weights = network.make()
+    sparsity = weights.sparsity()
+    rows = []
+    for count in threads:
+        contenders = make_contenders(weights, count)
+        for examples in batches:
+            timings = time_contenders(contenders, weights.graph.input_shape, examples, turns)
+            rows.append(_describe(count, timings))
+            _tell(f"{network.name}, examples: {examples:,}, threads: {count}")
+            for name, milliseconds in rows[-1]["milliseconds"].items():
+                _tell(f"    {name:<22} {tell_milliseconds(milliseconds):>10} ms")
     return {
-        "threads": threads,
-        "examples": examples,
-        "milliseconds": {
-            name: 1e3 * statistics.median(found)
-            for name, found in zip(contenders, times, strict=True)
-        },
+        "weights": sparsity.weights,
+        "nonzero": sparsity.nonzero,
+        "sparsity": sparsity.sparsity,
+        "rows": rows,
     }
 
 
-def _tell(row: dict[str, Any]) -> str:
-    """Lay out a row: times, and how many times as long as ours each takes."""
-    ours = row["milliseconds"][OURS]
-    lines = [f"{row['examples']:,} at a time, {row['threads']} threads"]
-    for name, milliseconds in row["milliseconds"].items():
-        lines.append(f"    {name:<22} {milliseconds:>10.4f} ms  {milliseconds / ours:>7.2f}")
-    return "\n".join(lines)
+def _describe(threads: int, timings: list[Timing]) -> dict[str, Any]:
+    return {
+        "threads": threads,
+        "examples": timings[0].examples,
+        "turns": timings[0].turns,
+        "milliseconds": {timing.contender: timing.milliseconds for timing in timings},
+    }
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="python -m benchmarks.inference")

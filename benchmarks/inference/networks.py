@@ -1,6 +1,7 @@
 """The networks that are run: the archs, each layer with as many weights left as pruning leaves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy
 
@@ -16,20 +17,23 @@ class PrunedNetwork:
     Args:
         name: Its arch.
         densities: Share of the weights that are left, by layer; of all others by the empty name.
+        arguments: Those of the arch, for another size than its usual one.
     """
 
     name: str
     densities: dict[str, float]
+    arguments: dict[str, Any] = field(default_factory=dict)
 
     def make(self) -> Weights:
         """Draw its weights, and which of them are left."""
         numpy.random.seed(0)
         random = numpy.random.default_rng(0)
-        model = vdprune.build_arch(self.name)
+        model = vdprune.build_arch(self.name, **self.arguments)
         model.to_variational_dropout()
         for name, link in model.named_variational_links():
             density = self.densities.get(name, self.densities.get("", 0.0))
-            link.log_sigma2.array[random.random(link.W.shape) >= density] = 20
+            is_left = random.random(link.W.shape) < density
+            link.log_sigma2.array[...] = numpy.where(is_left, -20, 20)  # whatever the weight is
         return collect_chain(model, model.scaling.mean.shape)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import h5py
 import numpy
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, make_tiny_arrays
 
 
 @pytest.fixture(scope="module")
@@ -48,30 +49,37 @@ def test_options_of_fine_tuning_need_it(run: Run, folder: Path) -> None:
     assert "--gpu and --threads are for --finetune" in result.stderr
 
 
-def test_what_was_interrupted_is_not_replaced(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_what_was_interrupted_is_finished_by_the_command_that_it_names(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
     shutil.copy(folder / "checkpoint.h5", tmp_path)
-    assert run("prune", "--finetune", 2, "--quiet").returncode == 0
+    numpy.savez(tmp_path / "others.npz", **make_tiny_arrays(1))
+    command = ("prune", "--finetune", "2", "--dataset", "others.npz", "--threads", "1", "--quiet")
+    assert run(*command).returncode == 0
     whole = (tmp_path / "pruned.h5").read_bytes()
     (tmp_path / "pruned.h5").unlink()
     stopped = subprocess.run(
-        [sys.executable, "-c", STOPPING, "prune", "--finetune", "2", "--quiet"],
+        [sys.executable, "-c", STOPPING, *command],
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     assert stopped.returncode == 143, stopped.stderr
-    assert "go on with `vdprune train --resume --out pruned.h5`" in stopped.stderr
+    advice = "go on with `vdprune (.* --threads 1)`, which finishes the fine-tuning\n"
+    found = re.search(advice, stopped.stderr)
+    assert found is not None, stopped.stderr
     again = run("prune", "--finetune", 2)
     assert again.returncode == 1
     assert "pruned.h5 is the checkpoint of a training run" in again.stderr
-    resumed = run("train", "--resume", "--out", "pruned.h5", "--quiet")
+    resumed = run(*shlex.split(found[1]), "--quiet")
     assert resumed.returncode == 0, resumed.stderr
     with h5py.File(tmp_path / "pruned.h5") as file:
         assert "training" not in file
-        found = {name: file[f"model/{name}/W"][...] for name in ("l1", "l2", "l3")}
+        assert file.attrs["dataset"] == str(tmp_path / "others.npz")
+        weights = {name: file[f"model/{name}/W"][...] for name in ("l1", "l2", "l3")}
     (tmp_path / "whole.h5").write_bytes(whole)
     with h5py.File(tmp_path / "whole.h5") as file:
-        for name, W in found.items():
+        for name, W in weights.items():
             numpy.testing.assert_array_equal(W, file[f"model/{name}/W"])
 
 

@@ -59,6 +59,18 @@ def test_it_is_said_why_nothing_is_cut(run: Run, trained: Path, tiny_npz: Path) 
     assert "no weight is cut, for the network was trained without noise: " in result.stderr
 
 
+def test_no_log_alpha_is_told_of_networks_without_noise(run: Run, tiny_npz: Path) -> None:
+    options = ("--method", "magnitude", "--epochs", 2, "--batch-size", 100, "--quiet")
+    for command in (
+        ("train", "--dataset", tiny_npz, *options),
+        ("prune", "--quiet"),
+        ("eval", "pruned.h5", "--quiet"),
+    ):
+        result = run(*command)
+        assert "compression 100.0x: 49,500 weights, 495 nonzero\n" in result.stdout
+        assert "log alpha" not in result.stdout
+
+
 @pytest.mark.parametrize("target", [0, 0.9])
 def test_target_sparsity_is_met_closely(run: Run, trained: Path, target: float) -> None:
     result = run("prune", trained / "checkpoint.h5", "--target-sparsity", target, "--json")
@@ -77,17 +89,25 @@ def test_target_sparsity_is_met_closely(run: Run, trained: Path, target: float) 
 
 def test_network_with_nothing_left_goes_down_the_chain(run: Run, trained: Path) -> None:
     prune = run("prune", trained / "checkpoint.h5", "--threshold", -100, "--json")
-    assert "compression infinite: 49,500 weights, 0 nonzero" in run("export").stdout
+    assert "compression infinite: 49,500 weights, 0 nonzero\n" in run("export").stdout
     for result in (prune, run("eval", "weights.h5", "--json")):
         found = json.loads(result.stdout)
         assert (found["nonzero"], found["sparsity"], found["compression"]) == (0, 1.0, None)
     assert found["error"] == pytest.approx(100 * 2 / 3)
 
 
-def test_a_layer_without_weights_is_told_of(run: Run, trained: Path, tmp_path: Path) -> None:
-    out = tmp_path / "nothing.h5"
+def test_a_target_that_leaves_no_weight_is_refused(run: Run, trained: Path, tmp_path: Path) -> None:
     checkpoint = trained / "checkpoint.h5"
-    result = run("prune", checkpoint, "--target-sparsity", "0.9999999", "--out", out)
+    result = run("prune", checkpoint, "--target-sparsity", "0.9999999")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "is 0.9999999: it leaves none of the 49,500 weights; up to 0." in line
+    assert not (tmp_path / "pruned.h5").exists()
+
+
+def test_a_layer_without_weights_is_told_of(run: Run, trained: Path) -> None:
+    result = run("prune", trained / "checkpoint.h5", "--threshold", -100)
     assert result.returncode == 0
+    assert "49,500 weights, 0 nonzero at log alpha <= -100\n" in result.stdout
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("vdprune: ")]
     assert "every weight is cut, so the network predicts the same for every input: cut less" in line

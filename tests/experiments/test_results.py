@@ -33,6 +33,15 @@ def test_each_seed_is_trained_once(tmp_path: Path, tiny_npz: Path) -> None:
     assert runs[1] == first
 
 
+def test_an_interrupted_training_goes_on(tmp_path: Path, tiny_npz: Path) -> None:
+    (whole,) = run_seeds(tmp_path, tiny_npz, 1)
+    assert not whole["resumed"]
+    (tmp_path / "results.json").unlink()
+    (again,) = run_seeds(tmp_path, tiny_npz, 1)
+    assert again["resumed"]
+    assert {**again, "resumed": False, "machine": 0} == {**whole, "machine": 0}
+
+
 def test_a_training_that_fails_says_why_itself(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "experiments.results", "lenet300", "nonsense", "--seeds", "0"]
     options = ["--folder", str(tmp_path), "--json", str(tmp_path / "results.json")]

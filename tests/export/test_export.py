@@ -8,15 +8,8 @@ from pathlib import Path
 import chainer
 import numpy
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
-from tests.test_checkpoint import (
-    INPUT_SHAPES,
-    assert_flipped_bits_do_no_harm,
-    make_checkpoint,
-    structural_positions,
-)
+from tests.test_checkpoint import INPUT_SHAPES, make_checkpoint
 from vdprune.archs import build_arch
 from vdprune.checkpoint import Checkpoint, load_checkpoint
 from vdprune.errors import ArgumentError, FileFormatError, FileWriteError
@@ -278,45 +271,3 @@ def test_numbers_beyond_float16_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="no dtype 'int8' for weights: choose float32"):
         export_weights(checkpoint, tmp_path / "w.h5", dtype="int8")
     assert not (tmp_path / "w.h5").exists()
-
-
-def build(path: Path) -> None:
-    model = build_chain(load_weights(path))
-    assert model.l1.W.array.shape == (300, 9)
-    assert model.l1.W.array.dtype == numpy.float32
-
-
-damages = settings(
-    max_examples=50,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-
-
-@encodings
-@endings
-@settings(damages, max_examples=5, phases=[Phase.generate])
-@given(data=st.data())
-def test_flipped_bits_end_in_our_errors_or_a_network(
-    make: Make, tmp_path: Path, encoding: str, ending: str, data: st.DataObject
-) -> None:
-    path = make(encoding, ending)
-    positions = structural_positions(path) if ending == ".h5" else range(path.stat().st_size)
-    flip = st.tuples(st.sampled_from(positions), st.integers(0, 7))
-    flips = data.draw(st.lists(flip, min_size=40, max_size=40))
-    assert_flipped_bits_do_no_harm(path, tmp_path, flips, build)
-
-
-@encodings
-@endings
-@damages
-@given(share=st.floats(0, 1, exclude_max=True))
-def test_a_file_cut_anywhere_is_refused(
-    make: Make, tmp_path: Path, encoding: str, ending: str, share: float
-) -> None:
-    data = make(encoding, ending).read_bytes()
-    path = tmp_path / f"cut{ending}"
-    path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(FileFormatError, match=f"cut{ending}"):
-        load_weights(path)

@@ -280,6 +280,7 @@ def resize(shape: list[int], classes: int) -> Spoil:
         pytest.param(put(more={"x": [10**9, 10**9, 0], "y": [2**27]}), id="huge beside empty"),
         pytest.param(put(more={"x": [-3, -3]}), id="negative"),
         pytest.param(put(more={"x": "3"}), id="shape a text"),
+        pytest.param(put(more={"x": [10**4000] * 1500}), id="a product that takes for ever"),
         pytest.param(put(more=["x"]), id="more a list"),
         pytest.param(put(more={"l1/b": [8]}), id="a bias too long"),
         pytest.param(put(more={"l1/W": [6, 42]}), id="weights of another shape"),

@@ -9,7 +9,17 @@ import numpy
 import pytest
 
 from vdprune.kernels import compiled as module
-from vdprune.kernels import convolution, cpu, inference, linear, noise, pooling
+from vdprune.kernels import (
+    convolution,
+    cpu,
+    inference,
+    inference_activations,
+    inference_pooling,
+    inference_products,
+    linear,
+    noise,
+    pooling,
+)
 
 
 def double(x: Any) -> None:
@@ -38,7 +48,17 @@ def test_works_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     "module",
-    [convolution, cpu, inference, linear, noise, pooling],
+    [
+        convolution,
+        cpu,
+        inference,
+        inference_activations,
+        inference_pooling,
+        inference_products,
+        linear,
+        noise,
+        pooling,
+    ],
     ids=lambda module: module.__name__,
 )
 def test_what_is_kept_on_disk_goes_when_another_file_changes(module: Any) -> None:

@@ -8,9 +8,6 @@ import chainer
 import chainer.functions as F
 import numpy
 import pytest
-from chainer import Link, Parameter, optimizer_hooks
-from chainer.iterators import SerialIterator
-from chainer.training import StandardUpdater
 
 from tests.conftest import make_tiny_arrays
 from tests.training.test_trainer import (
@@ -21,7 +18,6 @@ from tests.training.test_trainer import (
     parameters,
     stop_after,
 )
-from vdprune import Adam, ArrayBatches, VariationalDropoutChain, VariationalDropoutLinear
 from vdprune.archs.lenet300 import LeNet300
 from vdprune.augmentation import Augmentation
 from vdprune.checkpoint import load_checkpoint
@@ -171,71 +167,6 @@ def test_a_run_goes_on_on_the_other_device(
     assert_close(tmp_path / "parts.h5", tmp_path / "whole.h5", 1e-2)
 
 
-class Net(VariationalDropoutChain):
-    def __init__(self) -> None:
-        super().__init__(num_train=300, warm_up=0.1, statistics_interval=5)
-        with self.init_scope():
-            self.l1 = VariationalDropoutLinear(64, 20)
-            self.l2 = VariationalDropoutLinear(20, 3)
-
-    def forward(self, x: Any) -> Any:
-        return self.l2(F.relu(self.l1(x.reshape(len(x), -1))))
-
-
-def make_updater(model: Net, device: Any) -> Any:
-    arrays = make_tiny_arrays()
-    x, t = arrays["x_train"].astype("f4") / 256, arrays["y_train"].astype("i4")
-    model.to_device(device)
-    return StandardUpdater(
-        SerialIterator(range(len(x)), 50),
-        Adam().setup(model),
-        converter=ArrayBatches(x, t),
-        device=device,
-        loss_func=model.calc_loss,
-    )
-
-
-def test_a_users_own_updater(gpu: Any) -> None:
-    found = []
-    for device in (CPU, gpu):
-        numpy.random.seed(0)
-        model = Net()
-        updater = make_updater(model, device.name)
-        for _ in range(7):
-            updater.update()
-        model.to_device(CPU)
-        found.append({name: param.array for name, param in model.namedparams()})
-    for name, array in found[0].items():
-        numpy.testing.assert_allclose(found[1][name], array, rtol=1e-3, atol=1e-4)
-
-
-def test_a_loss_that_is_no_number_is_found_out(gpu: Any) -> None:
-    """At the next look, with the number of the step; parameters are ruined by then."""
-    model = Net()
-    updater = make_updater(model, gpu)
-    for step in range(1, 8):
-        if step == 3:
-            model.l1.W.array[0, 0] = numpy.nan
-        if step == 6:
-            with pytest.raises(NonFiniteLossError, match=r"at iteration 3: .* of layer l") as info:
-                updater.update()
-            break
-        updater.update()
-    assert "\n" not in str(info.value)
-    model.check_losses()  # it has been told of
-
-
-def test_a_label_that_is_no_class_is_found_out(gpu: Any) -> None:
-    model = Net()
-    model.to_device(gpu)
-    model.calc_loss(gpu.xp.ones((2, 64), "f4"), gpu.xp.asarray(numpy.array([0, 1], "i4")))
-    model.calc_loss(gpu.xp.ones((2, 64), "f4"), gpu.xp.asarray(numpy.array([0, 3], "i4")))
-    with pytest.raises(
-        NonFiniteLossError, match=r"iteration 2, .* look for labels that are no class"
-    ):
-        model.check_losses()
-
-
 @pytest.fixture
 def second_gpu(gpu: Any) -> Any:
     """A GPU that is not the current one."""
@@ -252,63 +183,6 @@ def test_a_run_on_another_gpu_than_the_current_one(
     start(data, tmp_path / "gpu.h5", second_gpu, COMPACTED).run()
     start(data, tmp_path / "cpu.h5", CPU, COMPACTED).run()
     assert_close(tmp_path / "gpu.h5", tmp_path / "cpu.h5", 1e-2)
-
-
-def test_a_users_updater_on_another_gpu_than_the_current_one(gpu: Any, second_gpu: Any) -> None:
-    model = Net()
-    updater = make_updater(model, second_gpu)
-    for _ in range(6):
-        updater.update()
-    with chainer.using_device(second_gpu):
-        model.l1.W.array[0, 0] = numpy.nan
-    updater.update()
-    with pytest.raises(NonFiniteLossError, match="iteration 7"):
-        model.check_losses()
-    assert gpu.xp.cuda.Device().id == 0
-
-
-def test_training_goes_on_after_a_move(gpu: Any, second_gpu: Any) -> None:
-    """A compacted network and its optimizer's state go from device to device."""
-    found = []
-    for devices in ([CPU] * 4, [CPU, gpu, second_gpu, CPU]):
-        numpy.random.seed(0)
-        model = Net()
-        model.l1.log_sigma2.array[5:] = 4
-        optimizer = Adam().setup(model)
-        x, t = numpy.random.rand(50, 64).astype("f4"), numpy.arange(50, dtype="i4") % 3
-        for device in devices:
-            model.to_device(device)
-            for _ in range(3):
-                optimizer.update(model.calc_loss, device.send(x), device.send(t))
-            if device is devices[0]:
-                model.compact(model.find_compaction())
-            optimizer.update(model.calc_loss, device.send(x), device.send(t))
-            assert model.l1.W.shape == (5, 64)
-        model.to_device(CPU)
-        assert model.l1.W.shape == (20, 64)
-        found.append({name: param.array for name, param in model.namedparams()})
-    for name, array in found[0].items():
-        numpy.testing.assert_allclose(found[1][name], array, rtol=1e-2, atol=1e-3)
-
-
-def test_an_interrupted_update_is_finished(gpu: Any) -> None:
-    """Parameters that waited for their launch when something came in between."""
-    link = make_link(gpu)
-    optimizer = Adam().setup(link)
-    for param in link.params():
-        param.grad = gpu.xp.ones_like(param.array)
-    before = {name: param.array.get() for name, param in link.namedparams()}
-
-    class Stops(chainer.optimizers.adam.AdamRule):
-        def update(self, param: Any) -> None:
-            raise KeyboardInterrupt
-
-    link.unused.update_rule = Stops(optimizer.hyperparam)
-    with pytest.raises(KeyboardInterrupt):
-        optimizer.update()
-    for name, param in link.namedparams():
-        if param.update_rule.t:
-            assert (param.array.get() != before[name]).all(), name
 
 
 def test_a_network_that_ran_out_of_memory_is_whole(
@@ -346,56 +220,6 @@ def test_a_run_ends_with_the_epoch_of_such_a_loss(
     with pytest.raises(NonFiniteLossError, match=r"iteration 9: .*c.h5 is that of epoch 1\)"):
         run.run()
     assert len(load_checkpoint(tmp_path / "c.h5").history) == 1
-
-
-def make_link(device: Any, dtype: str = "f8") -> Link:
-    link = Link()
-    with link.init_scope():
-        link.W = Parameter(numpy.linspace(-1, 1, 60, dtype=dtype).reshape(6, 10))
-        link.b = Parameter(numpy.linspace(1, 2, 7, dtype=dtype))
-        link.unused = Parameter(numpy.ones(3, dtype))
-    link.to_device(device)
-    return link
-
-
-@pytest.mark.parametrize("hook", [None, "pre", "post"])
-@pytest.mark.parametrize("options", [{}, {"weight_decay_rate": 0.1}, {"amsgrad": True}], ids=str)
-def test_adam_takes_chainers_steps(gpu: Any, options: dict[str, Any], hook: str | None) -> None:
-    found = []
-    for kind, device in ((chainer.optimizers.Adam, CPU), (Adam, gpu)):
-        link = make_link(device)
-        optimizer = kind(**options).setup(link)
-        if hook == "pre":
-            optimizer.add_hook(optimizer_hooks.WeightDecay(0.1))
-        if hook == "post":  # which sees what the update has made of the parameters
-            optimizer.add_hook(Halve())
-        for step in range(5):
-            link.cleargrads()
-            for param in (link.W, link.b):
-                param.grad = device.xp.cos(param.array * (step + 3))
-            optimizer.update()
-        found.append([CPU.send(param.array) for _, param in sorted(link.namedparams())])
-    for mine, theirs in zip(found[1], found[0], strict=True):
-        numpy.testing.assert_allclose(mine, theirs, rtol=1e-12)
-
-
-class Halve:
-    name = "Halve"
-    timing = "post"
-    call_for_each_param = False
-
-    def __call__(self, optimizer: Any) -> None:
-        for param in optimizer.target.params():
-            param.array[...] *= 0.5
-
-
-def test_an_update_of_one_parameter_alone_happens_at_once(gpu: Any) -> None:
-    link = make_link(gpu)
-    Adam().setup(link)
-    link.W.grad = gpu.xp.ones_like(link.W.array)
-    before = link.W.array.get()
-    link.W.update()
-    assert (link.W.array.get() != before).all()
 
 
 def test_cupys_generator_is_seeded_from_numpys_state(gpu: Any) -> None:

@@ -1,1 +1,1 @@
-"""Parts of Chainer, faster on the CPU; `vdprune.chainer_compat` puts them in their place."""
+"""Parts of Chainer, faster on the CPU; `vdprune.chainer_mends` puts them in their place."""

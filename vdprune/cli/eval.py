@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from vdprune.evaluation import Evaluation
 
 
+_SPARSE = 0.9  # share of weights that are zero from which on a network is run sparse
+
+
 @click.command("eval")
 @click.argument("file", type=FILE)
 @dataset_options(default="the one it was trained on")
@@ -91,14 +94,16 @@ def _scale_of(loaded: "LoadedFile") -> float | None:
 
 
 def _evaluate(loaded: "LoadedFile", examples: "Split", device: Any, quiet: bool) -> "Evaluation":
-    """Run a network; one of a weight file, on the CPU, as it will be run in use."""
+    """Run a network; one of a weight file, on the CPU, by the runtime that is made for it."""
     from vdprune.devices import gpu_errors
     from vdprune.evaluation import evaluate, evaluate_network
     from vdprune.runtime import make_network
 
     if loaded.model is None:
         load_runtime(quiet)
-        return evaluate_network(make_network(loaded.weights, 1), examples)
+        # not by what is faster just now, so that it is the same to the last digit each time
+        way = "sparse" if loaded.sparsity.sparsity > _SPARSE else "dense"
+        return evaluate_network(make_network(loaded.weights, 1, way), examples)
     with gpu_errors():
         loaded.model.to_device(device)
         return evaluate(loaded.model, examples)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vdprune.formats import Weights
 
 _MOST_EXAMPLES = 10_000  # that bits are chosen by
-_MOST_LOST = 0.1  # percent of them
+_MOST_CHANGED = 0.1  # percent of them
 _IS_FOR = {
     "--bits": ("packed",),
     "--max-error-increase": ("packed",),
@@ -67,8 +67,8 @@ _IS_FOR = {
     "--max-error-increase",
     type=click.FloatRange(min=0),
     metavar="PERCENT",
-    help="For packed: how many images may become wrong, of those that training held out, or of 10,000 "
-    f"training images where it held out none.  [default: {_MOST_LOST}]",
+    help="For packed: how many images may become wrong or right, of those that training held out, or "
+    f"of 10,000 training images where it held out none.  [default: {_MOST_CHANGED}]",
 )
 @click.option(
     "--sparse",
@@ -149,8 +149,8 @@ def export_command(
                     words = f"{len(examples.x):,} training examples, for training held out none"
                 click.echo(f"choosing bits by {words}", err=True)
             load_runtime(quiet)
-        most_lost = _MOST_LOST if max_error_increase is None else max_error_increase
-        weights = _quantise(weights, bits, examples, most_lost)
+        most_changed = _MOST_CHANGED if max_error_increase is None else max_error_increase
+        weights = _quantise(weights, bits, examples, most_changed)
     files = write_weights(out, weights, format, sparse)
     size = sum(file.stat().st_size for file in files)
     dense = 4 * sum(array.size for array in (*whole.weights.values(), *whole.others.values()))

@@ -13,6 +13,7 @@ from vdprune.formats import Weights, is_weight_file, load_weights
 from vdprune.formats.weights import FORMAT as WEIGHTS_FORMAT
 from vdprune.formats.weights import FORMAT_VERSION as WEIGHTS_VERSION
 from vdprune.hdf5 import open_h5
+from vdprune.pruning import noise_threshold
 from vdprune.recipes.tables import from_table
 from vdprune.sparsity import NetworkSparsity
 
@@ -26,7 +27,7 @@ class LoadedFile:
         model: The network; None if it was not asked for and the file is a weight file.
         arch: Its name.
         dataset: What it was trained on.
-        threshold: Log alpha above which its weights are zero.
+        threshold: Log alpha above which its weights are zero; None where it was trained without noise.
         sparsity: Its counts.
         recipe: How it was trained, by the names of the recipe's fields; empty if unknown.
         history: A row for each epoch of that; empty if unknown.
@@ -39,7 +40,7 @@ class LoadedFile:
     model: Any
     arch: str
     dataset: str
-    threshold: float
+    threshold: float | None
     sparsity: NetworkSparsity
     recipe: dict[str, Any] = field(default_factory=dict)
     history: checkpoint.History = field(default_factory=list)
@@ -80,7 +81,7 @@ def load_any(path: Path, needs_model: bool = True) -> LoadedFile:
         loaded.model,
         loaded.arch,
         loaded.dataset,
-        loaded.threshold,
+        noise_threshold(loaded.model, loaded.threshold),
         loaded.model.sparsity(),
         loaded.recipe,
         loaded.history,

@@ -25,7 +25,7 @@ def draw_all(file: Path, loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
         if any(row["sparsity"] for row in loaded.history):
             figure = plotting.draw_error_against_compression(loaded.history)
             yield "error-against-compression", figure
-    if _knows_noise(loaded):
+    if loaded.weights is None and loaded.threshold is not None:
         yield "log-alpha", plotting.draw_log_alpha(_log_alphas(loaded), loaded.threshold)
     for number, layer in enumerate(loaded.sparsity.layers):
         if layer.nonzero == layer.weights:
@@ -51,7 +51,7 @@ def tell_what_is_left_out(file: Path, loaded: LoadedFile) -> list[str]:
             f"{file} is an exported weight file, which knows no history and no noise: the checkpoint "
             "or the pruned file that it was made from gives more pictures"
         )
-    elif not _knows_noise(loaded):
+    elif loaded.threshold is None:
         reasons.append(f"{file} was trained without noise, so there is no picture of log alpha")
     whole = [layer.name for layer in loaded.sparsity.layers if layer.nonzero == layer.weights]
     if whole:
@@ -73,19 +73,6 @@ def _phases(file: Path, loaded: LoadedFile) -> list[tuple[str, int]]:
         done = min(sum(lengths), len(loaded.history))
     starts = accumulate(lengths, initial=len(loaded.history) - done)
     return [(phase["name"], start) for phase, start in zip(phases, starts, strict=False)]
-
-
-def _knows_noise(loaded: LoadedFile) -> bool:
-    from vdprune.errors import ArgumentError
-    from vdprune.pruning import check_knows_noise
-
-    if loaded.weights is not None:
-        return False
-    try:
-        check_knows_noise(loaded.model)
-    except ArgumentError:
-        return False
-    return True
 
 
 def _log_alphas(loaded: LoadedFile) -> list[tuple[str, Any]]:

@@ -1,5 +1,6 @@
 """vdprune prune."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from vdprune.cli.running import how_to_resume, print_run, run_to_the_end, watchi
 if TYPE_CHECKING:
     from vdprune.checkpoint import Checkpoint
     from vdprune.datasets import Dataset
+    from vdprune.training.trainer import TrainingRun
 
 
 @click.command("prune")
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     "--target-sparsity",
     type=float,
     metavar="SHARE",
-    help="Cut this share of all weights instead, from 0 to below 1, the noisiest first.",
+    help="Cut this share of all weights instead, from 0 to below 1, the noisiest first; refused if it "
+    "leaves none.",
 )
 @click.option(
     "--finetune",
@@ -90,7 +93,9 @@ def prune_command(
         _save(pruned, checkpoint, out, json, quiet)
     else:
         data = _load_data(checkpoint, pruned, dataset, data_root)
-        _finetune(pruned, data, finetune, out, gpu, threads, json, quiet)
+        resume = how_to_resume(out, data_root, gpu, threads)
+        run = _finetune(pruned, data, finetune, out, gpu, threads, resume, quiet)
+        print_run(run, json)
     if not quiet:
         sparsity = pruned.model.sparsity()
         warn_of_collapse(
@@ -103,12 +108,14 @@ def prune_command(
 def _save(pruned: "Checkpoint", source: Path, out: Path, json: bool, quiet: bool) -> None:
     from vdprune.checkpoint import save_checkpoint
     from vdprune.cli.results import describe_file, print_result
+    from vdprune.pruning import noise_threshold
 
     save_checkpoint(out, pruned)
     if not quiet:
         click.echo(f"{source} pruned into {out}", err=True)
+    threshold = noise_threshold(pruned.model, pruned.threshold)
     result = describe_file(
-        out, pruned.kind, pruned.arch, pruned.dataset, pruned.threshold, pruned.model.sparsity()
+        out, pruned.kind, pruned.arch, pruned.dataset, threshold, pruned.model.sparsity()
     )
     print_result(result, json)
 
@@ -140,9 +147,9 @@ def _finetune(
     out: Path,
     gpu: int | None,
     threads: int | None,
-    json: bool,
+    how_to_go_on: str,
     quiet: bool,
-) -> None:
+) -> "TrainingRun":
     """Train what is left."""
     from vdprune.cli.progress import Progress
     from vdprune.devices import get_device, gpu_errors
@@ -153,7 +160,7 @@ def _finetune(
     device = get_device(gpu)
     with limited_threads(threads), gpu_errors(), watching_signals() as received:
         progress = Progress(quiet, lambda: bool(received))
-        checkpoint = finetuned_checkpoint(pruned, epochs)
+        checkpoint = replace(finetuned_checkpoint(pruned, epochs), dataset=data.name)
         run = TrainingRun(checkpoint, data, out, device, progress.callbacks)
-        run_to_the_end(run, progress, received, how_to_resume(out, gpu))
-    print_run(run, json)
+        run_to_the_end(run, progress, received, f"{how_to_go_on}, which finishes the fine-tuning")
+    return run

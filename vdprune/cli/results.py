@@ -18,7 +18,7 @@ def describe_file(
     kind: str,
     arch: str,
     dataset: str,
-    threshold: float,
+    threshold: float | None,
     sparsity: NetworkSparsity,
     evaluation: "Evaluation | None" = None,
 ) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def describe_file(
         kind: checkpoint, pruned, weights or compact weights.
         arch: The network.
         dataset: What it was measured on, or trained on.
-        threshold: Log alpha above which weights are zero.
+        threshold: Log alpha above which weights are zero; None where it does not say which are.
         sparsity: The counts.
         evaluation: What evaluation gave, if there was one.
 
@@ -73,9 +73,12 @@ def print_result(result: dict[str, Any], as_json: bool, images: str = "") -> Non
     click.echo()
     click.echo(_layer_table(result))
     click.echo()
+    # a weight file has the threshold of what it was made from, but knows no log alpha
+    knows_noise = result["threshold"] is not None and result["kind"] in ("checkpoint", "pruned")
+    where = f" at log alpha <= {result['threshold']:.4g}" if knows_noise else ""
     click.echo(
         f"compression {_times(result['compression'])}: {result['weights']:,} weights, "
-        f"{result['nonzero']:,} nonzero at log alpha <= {result['threshold']:.4g}"
+        f"{result['nonzero']:,} nonzero{where}"
     )
     click.echo(f"({COUNTING_RULE})")
     if result["kind"] == "compact weights":

@@ -84,18 +84,26 @@ def same_command() -> str:
     return f"the same command, `{shlex.join(['vdprune', *sys.argv[1:]])}`"
 
 
-def how_to_resume(out: Path, gpu: int | None) -> str:
-    """Tell the command that takes up a run.
+def how_to_resume(out: Path, data_root: Path | None, gpu: int | None, threads: int | None) -> str:
+    """Tell the command that takes up a run, with the options that its checkpoint does not hold.
 
     Args:
         out: Its checkpoint.
+        data_root: The folder of its data, or None.
         gpu: The GPU that it ran on, or None.
+        threads: How many threads it was given, or None.
 
     Returns:
         The command, in backticks.
     """
-    file = "" if out == Path("checkpoint.h5") else f" --out {shlex.quote(str(out))}"
-    return f"`vdprune train --resume{file}{'' if gpu is None else f' --gpu {gpu}'}`"
+    options = {
+        "--out": None if out == Path("checkpoint.h5") else out,
+        "--data-root": data_root,
+        "--gpu": gpu,
+        "--threads": threads,
+    }
+    given = [f"{name} {shlex.quote(str(it))}" for name, it in options.items() if it is not None]
+    return f"`{' '.join(['vdprune train --resume', *given])}`"
 
 
 @contextmanager
@@ -126,6 +134,7 @@ def print_run(run: "TrainingRun", as_json: bool) -> None:
     from vdprune.cli.progress import count_of
     from vdprune.cli.results import describe_file, print_result
     from vdprune.evaluation import evaluate
+    from vdprune.pruning import noise_threshold
 
     checkpoint = run.checkpoint
     split = run.dataset.validation or run.dataset.test
@@ -134,7 +143,7 @@ def print_run(run: "TrainingRun", as_json: bool) -> None:
         checkpoint.kind,
         checkpoint.arch,
         checkpoint.dataset,
-        checkpoint.threshold,
+        noise_threshold(checkpoint.model, checkpoint.threshold),
         checkpoint.model.sparsity(),
         evaluate(checkpoint.model, split),
     )

@@ -161,5 +161,6 @@ def _train(
             check_checkpoint_name(order.out)
         prepare = resume_run if resume else start_run
         run = prepare(order, device, progress, received)
-        run_to_the_end(run, progress, received, how_to_resume(order.out, gpu))
+        how_to_go_on = how_to_resume(order.out, order.data_root, gpu, threads)
+        run_to_the_end(run, progress, received, how_to_go_on)
     return run

@@ -10,6 +10,7 @@ import numpy
 from vdprune.datasets.dataset import Dataset, make_dataset
 from vdprune.datasets.idx import read_idx_folder
 from vdprune.errors import DatasetError
+from vdprune.hdf5 import check_plausible_size
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -63,6 +64,9 @@ def _read_npz(path: Path) -> list[numpy.ndarray]:
 def _read_h5(path: Path) -> list[numpy.ndarray]:
     try:
         with h5py.File(path, "r") as file:
+            for key in set(_KEYS) & set(file):
+                if isinstance(file[key], h5py.Dataset):
+                    check_plausible_size(file[key])
             return _pick(path, file)
     except DatasetError:
         raise

@@ -60,15 +60,16 @@ def choose_bits(weights: Weights, examples: Split, max_error_increase: float) ->
 
     Starts with `MOST_BITS` for each array. Then, as long as the error allows, the array has a bit less
     for which the loss rises least per byte that this saves: the loss tells good from bad where the error
-    is mostly chance. An example that the network gets wrong and the quantised one right does not make up
-    for another: among many candidates some are lucky on the examples they are chosen by. What
-    `fold_weights` can fold is folded, if that makes the file smaller.
+    is mostly chance. Counted are the examples that become wrong and those that become right: the latter
+    do not make up for the former, since among many candidates some are lucky on the examples they are
+    chosen by, and new examples are less sure than those that were learned. What `fold_weights` can fold
+    is folded, if that makes the file smaller.
 
     Args:
         weights: The network.
         examples: What error and loss are measured on; not the test examples.
-        max_error_increase: How many examples may become wrong, in percent of all; the error is then at
-            most so many percentage points larger than the network's own.
+        max_error_increase: How many examples may become wrong or right, in percent of all; the error on
+            them is then at most so many percentage points larger than the network's own.
 
     Returns:
         The quantised network.
@@ -87,10 +88,10 @@ def choose_bits(weights: Weights, examples: Split, max_error_increase: float) ->
         key=lambda network: len(pack_weights(quantise(network, MOST_BITS))),
     )
     now = _Candidate.of(quantise(source, MOST_BITS), examples, own)
-    if now.lost > max_error_increase:
+    if now.changed > max_error_increase:
         raise ArgumentError(
-            f"even with {MOST_BITS} bits, {now.lost:.4g} % of {examples.description} become wrong, "
-            f"{max_error_increase:g} % are allowed: allow more, or write another format"
+            f"even with {MOST_BITS} bits, {now.changed:.4g} % of {examples.description} become wrong or "
+            f"right, {max_error_increase:g} % are allowed: allow more, or write another format"
         )
     bits = dict.fromkeys(find_quantisable(source), MOST_BITS)
     tried: dict[
@@ -103,7 +104,7 @@ def choose_bits(weights: Weights, examples: Split, max_error_increase: float) ->
         before, fewer = tried.pop(path)
         if before is not now:
             fewer = _take_bit(source, now, path, bits, examples, own)
-        if fewer.size < now.size and fewer.lost <= max_error_increase:
+        if fewer.size < now.size and fewer.changed <= max_error_increase:
             now, bits[path] = fewer, bits[path] - 1
         if now is not fewer or bits[path] == 1:
             del bits[path]
@@ -112,19 +113,19 @@ def choose_bits(weights: Weights, examples: Split, max_error_increase: float) ->
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A quantised network, the size of its file, what it newly gets wrong in percent, and its loss."""
+    """A quantised network, its file's size, what becomes wrong or right in percent, and its loss."""
 
     weights: Weights
     size: int
-    lost: float
+    changed: float
     loss: float
 
     @classmethod
     def of(cls, weights: Weights, examples: Split, own: Evaluation) -> "_Candidate":
         found = _evaluate(weights, examples)
         assert found.wrong is not None and own.wrong is not None
-        lost = 100 * float((found.wrong & ~own.wrong).mean())
-        return cls(weights, len(pack_weights(weights)), lost, found.loss)
+        changed = 100 * float((found.wrong != own.wrong).mean())
+        return cls(weights, len(pack_weights(weights)), changed, found.loss)
 
     def price(self, smaller: "_Candidate") -> float:
         """Tell how much the loss rises per byte saved."""

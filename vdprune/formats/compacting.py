@@ -15,7 +15,6 @@ from typing import Any
 import numpy
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.special import expit
 
 from vdprune.formats.weights import Weights
 from vdprune.graph import Graph, Node, find_shapes
@@ -174,7 +173,7 @@ _CONSTANTS: dict[str, Callable[..., numpy.ndarray]] = {
     "elu": lambda node, own, shapes, x: numpy.where(
         x < 0, node.attributes["alpha"] * numpy.expm1(x), x
     ),
-    "sigmoid": lambda node, own, shapes, x: expit(x),
+    "sigmoid": lambda node, own, shapes, x: (1 + numpy.tanh(x / 2)) / 2,  # no exp to overflow
     "tanh": lambda node, own, shapes, x: numpy.tanh(x),
     "reshape": _reshape,
     "add": lambda node, own, shapes, *inputs: sum(inputs),

@@ -58,7 +58,7 @@ def decode(members: dict[str, numpy.ndarray], shape: tuple[int, ...]) -> numpy.n
     parts = _known_to_scipy(members["data"]), members["indices"], members["indptr"]
     matrix = scipy.sparse.csr_matrix(parts, shape=(rows, columns))
     matrix.check_format(full_check=True)
-    return matrix.toarray().reshape(shape).astype(members["data"].dtype)
+    return matrix.toarray().reshape(shape).astype(members["data"].dtype, copy=False)
 
 
 def _known_to_scipy(array: numpy.ndarray) -> numpy.ndarray:

@@ -17,6 +17,7 @@ _ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}
 _SCALAR = {"encoding-type": "numeric-scalar", "encoding-version": "0.2.0"}
 _STRING = {"encoding-type": "string", "encoding-version": "0.2.0"}
 _GRAPH = "graph"
+_MOST_BYTES = 2**24  # of a graph
 
 
 def write_h5(path: Path, weights: Weights, encoding: str) -> None:
@@ -71,6 +72,8 @@ def read_h5(path: Path) -> Weights:
             raise ValueError(f"{empty[0]} holds no array")
         if _GRAPH not in datasets:
             raise KeyError(f"it has no {_GRAPH}")
+        if datasets[_GRAPH].nbytes > _MOST_BYTES:
+            raise ValueError(f"its {_GRAPH} is too long")
         graph = json.loads(datasets.pop(_GRAPH)[()])
         shapes = {name: item.shape for name, item in datasets.items()}
         size = path.stat().st_size

@@ -16,6 +16,7 @@ from vdprune.formats.packed_coding import Decoder, Encoder
 from vdprune.formats.packed_header import deflate_header, inflate_header
 from vdprune.formats.weights import Weights
 from vdprune.graph import Graph
+from vdprune.graph.graph import is_shape
 from vdprune.storage import MAX_GZIP_RATIO, PACKED, write_atomically
 from vdprune.version import __version__
 
@@ -143,7 +144,7 @@ def _unpack(header: Any, rest: bytes, size: int) -> Weights:
 def _read_more(found: Any) -> dict[str, tuple[int, ...]]:
     """Read the shapes of arrays that the graph does not know."""
     if not isinstance(found, dict) or not all(
-        isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+        isinstance(shape, list) and is_shape([n for n in shape if n != 0])
         for shape in found.values()
     ):
         raise ValueError("its arrays have no shapes")

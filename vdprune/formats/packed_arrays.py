@@ -25,14 +25,14 @@ class Context:
     """
 
     def __init__(self, graph: Graph, paths: list[str]) -> None:
-        self._paths = paths
+        self._paths = {path: place for place, path in reversed(list(enumerate(paths)))}
         self._rows: list[numpy.ndarray] = []
         self._columns: list[numpy.ndarray] = []
         self._places: dict[str, int] = {}
         place = -1
         for node in graph.nodes:
             own = [array.path for array in node.arrays.values()]
-            place = next((paths.index(path) for path in own if path in paths), place)
+            place = next((self._paths[path] for path in own if path in self._paths), place)
             self._places.update(dict.fromkeys(own, place))
 
     def is_weight(self, path: str) -> bool:

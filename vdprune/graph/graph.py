@@ -6,6 +6,7 @@ from typing import Any
 Shape = tuple[int, ...]
 
 _FIELDS = {"operation", "inputs", "attributes", "arrays"}
+_MOST_AXES = 32  # that every NumPy has
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,20 @@ def _array(what: str, found: Any) -> Array:
 
 
 def _shape(what: str, found: Any) -> Shape:
-    if not isinstance(found, list) or not all(type(n) is int and n > 0 for n in found):
+    if not is_shape(found):
         raise ValueError(f"{what} is {found}, which is no shape")
     return tuple(found)
+
+
+def is_shape(found: Any) -> bool:
+    """Tell whether something out of a file is the shape of an array that there can be.
+
+    Args:
+        found: It.
+
+    Returns:
+        Whether it is a list of up to 32 positive numbers below 2^31; products of many large numbers
+        take for ever.
+    """
+    is_short = isinstance(found, list) and len(found) <= _MOST_AXES
+    return is_short and all(type(n) is int and 0 < n < 2**31 for n in found)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vdprune.graph.graph import Graph, Node, Shape
+from vdprune.graph.graph import Graph, Node, Shape, is_shape
 
 _MOST = 2**24  # numbers in a value of one example
 _SMALLEST, _LARGEST = 1e-37, 3e38  # that float32 holds
@@ -107,10 +107,6 @@ def _pair_from(least: int) -> _Check:
         )
 
     return is_pair
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(type(n) is int and n > 0 for n in value)
 
 
 def _same(node: Node, shapes: list[Shape]) -> Shape:
@@ -242,7 +238,9 @@ OPERATIONS: dict[str, Operation] = {
     "sigmoid": Operation(_same),
     "tanh": Operation(_same),
     "softmax": Operation(_softmax),
-    "reshape": Operation(_reshape, attributes={"shape": _is_shape}),
+    "reshape": Operation(
+        _reshape, attributes={"shape": lambda value: is_shape(value) and bool(value)}
+    ),
     "add": Operation(_add, inputs=None),
     # along the first axis of an example
     "concatenate": Operation(_concatenate, inputs=None),

@@ -108,12 +108,12 @@ def _call_each() -> None:
 
 def _call_inference() -> None:
     from vdprune.kernels import inference
+    from vdprune.kernels.inference_layout import COPY, FEATURES, HEADER, KIND, LENGTH, STEPS
 
-    steps = numpy.ones((1, inference.LENGTH), numpy.int64)
-    steps[0, inference.KIND], steps[0, inference.SOURCE] = inference.COPY, 0
-    one, places, arena = numpy.ones(1, "f4"), numpy.zeros(1, numpy.int64), numpy.ones(2, "f4")
+    program, floats, arena = numpy.zeros(HEADER + LENGTH + 1, "i4"), *numpy.ones((2, 3), "f4")
+    program[[STEPS, FEATURES, HEADER + KIND]] = 1, 1, COPY
     for x in (numpy.ones((1, 1), "u1"), numpy.ones((1, 1), "f4")):
-        inference.read(x, places, one, one, arena)
+        inference.read(x, program, floats, arena)
         x.flags.writeable = False  # as those are that evaluation cuts out of a data set
-        inference.read(x, places, one, one, arena)
-    inference.run(steps, one, numpy.zeros(1, "i4"), one, arena, 1, numpy.empty((1, 1), "f4"))
+        inference.read(x, program, floats, arena)
+    inference.run(program, floats, arena, numpy.empty((1, 1), "f4"))

@@ -49,15 +49,15 @@ def sum_shifted(
                     uintp(rows[k + 2] * step + shifts[k + 2] + begin),
                     uintp(rows[k + 3] * step + shifts[k + 3] + begin),
                 )
-                add_four(weights[k : k + 4], flat, places, out)
+                _add_four(weights[k : k + 4], flat, places, out)
                 k += 4
             while k < last:
-                add(weights[k], flat, uintp(rows[k] * step + shifts[k] + begin), out)
+                _add(weights[k], flat, uintp(rows[k] * step + shifts[k] + begin), out)
                 k += 1
 
 
 @compiled
-def add_four(weights: Any, flat: Any, places: Any, out: Any) -> None:
+def _add_four(weights: Any, flat: Any, places: Any, out: Any) -> None:
     """Add to an array four parts of another, each times its weight.
 
     Args:
@@ -75,8 +75,8 @@ def add_four(weights: Any, flat: Any, places: Any, out: Any) -> None:
 
 
 @compiled
-def add(weight: Any, flat: Any, place: Any, out: Any) -> None:
-    """Add to an array a part of another times a weight: see `add_four`."""
+def _add(weight: Any, flat: Any, place: Any, out: Any) -> None:
+    """Add to an array a part of another times a weight: see `_add_four`."""
     for i in range(uintp(out.size)):
         out[i] += weight * flat[place + i]
 

@@ -14,6 +14,8 @@ from vdprune.runtime.layers import make_layers
 from vdprune.runtime.network import Network
 from vdprune.threads import get_team
 
+_MOST_SHAPES = 8  # of inputs, for which a link keeps what it runs; images may have any size
+
 
 class Sparse(Link):
     """A link with its weights in compressed sparse rows; on the CPU, in float32, forward only."""
@@ -64,6 +66,8 @@ class Sparse(Link):
         x = self._as_input(x)
         network = self._networks.get(x.shape[1:])
         if network is None:
+            if len(self._networks) == _MOST_SHAPES:
+                del self._networks[next(iter(self._networks))]  # the oldest
             network = self._make_network(operation, x.shape[1:], attributes)
             self._networks[x.shape[1:]] = network
         return network.logits(x)

@@ -1,5 +1,6 @@
 """Which layers are run sparse and which dense: whatever is faster on this machine."""
 
+import math
 import statistics
 from dataclasses import dataclass, replace
 from functools import partial
@@ -67,7 +68,7 @@ def _choose(layer: Layer, examples: int, way: str | None) -> Choice:
     if way is not None:
         return Choice(layer.name, way, density)
     programs = [_alone(layer, way, examples) for way in (SPARSE, DENSE)]
-    sparse, dense = _measure(programs, examples)
+    sparse, dense = _measure(programs, (examples, math.prod(layer.in_shape)))
     return Choice(layer.name, SPARSE if sparse <= dense else DENSE, density, sparse, dense)
 
 
@@ -78,13 +79,12 @@ def _alone(layer: Layer, way: str, examples: int) -> Program:
     return make_program(network, [way], examples)
 
 
-def _measure(programs: list[Program], examples: int) -> list[float]:
-    """Time programs of one input; medians in seconds."""
-    random = numpy.random.default_rng(0)
+def _measure(programs: list[Program], shape: tuple[int, int]) -> list[float]:
+    """Time programs of one input on some examples; medians in seconds."""
+    x = numpy.random.default_rng(0).standard_normal(shape).astype("f4")
     calls = []
     for program in programs:
-        x = random.standard_normal((examples, int(program.pixels.max()) + 1)).astype("f4")
-        arena = numpy.empty(program.room * examples, numpy.float32)
-        result = numpy.empty((examples, program.outputs), numpy.float32)
+        arena = numpy.empty(program.room * len(x), numpy.float32)
+        result = numpy.empty((len(x), program.outputs), numpy.float32)
         calls.append(partial(program.run, x, arena, result))
     return [statistics.median(times) for times in time_in_turns(calls, _TURNS, _SECONDS)]

@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any
 
 import numpy
-import scipy.linalg  # noqa: F401  (its BLAS library must be there when those are held to one thread)
 
 from vdprune.errors import ArgumentError
+from vdprune.formats.compacting import compact_weights
 from vdprune.runtime.choice import Choice, choose_ways
 from vdprune.runtime.layers import Layers, make_layers
 from vdprune.runtime.steps import Program, make_program
@@ -94,9 +94,11 @@ class Network:
         x = self._check(x)
         result = numpy.empty((len(x), self._one.outputs), numpy.float32)
         if len(x) == 1:
-            call = partial(self._one.run, x, numpy.empty(self._one.room, numpy.float32), result)
-            # the library's threads have to be held back, which takes longer than a small network
-            self._team.run([call]) if self._one.has_products else call()
+            arena = numpy.empty(self._one.room, numpy.float32)
+            if self._one.has_products:  # the library's threads have to be held back
+                self._team.run([partial(self._one.run, x, arena, result)])
+            else:  # to hold them back takes longer than a small network
+                self._one.run(x, arena, result)
         else:
             blocks = range(-(-len(x) // self._block))
             threads = min(self._team.size, len(blocks))
@@ -124,7 +126,7 @@ class Network:
                 f"the examples have shape {x.shape[1:]} and dtype {x.dtype}: the network takes numbers "
                 f"of shape (batch, {', '.join(map(str, self.input_shape))})"
             )
-        if x.dtype not in (numpy.uint8, numpy.float32):
+        if x.dtype.char not in "Bf":  # uint8, float32
             x = x.astype(numpy.float32)
         return numpy.ascontiguousarray(x).reshape(len(x), self._features)
 
@@ -141,7 +143,8 @@ def make_network(weights: Any, threads: int, way: str | None = None) -> Network:
     Args:
         weights: The file's `Weights`.
         threads: How many threads share the examples.
-        way: How layers are run, ``sparse`` or ``dense``; None for what is faster for each.
+        way: How layers are run: ``sparse``; ``dense``, as if there were no zeros; None for what is
+            faster for each, without dead units.
 
     Returns:
         The network.
@@ -150,6 +153,8 @@ def make_network(weights: Any, threads: int, way: str | None = None) -> Network:
         ArgumentError: It does what the runtime can't do, or so many threads can't be had.
     """
     team = get_team_of(threads)
+    if way != "dense":
+        weights = compact_weights(weights)
     layers = make_layers(weights.graph, {**weights.others, **weights.weights})
     return Network(layers, weights.graph.input_shape, team, way)
 

@@ -1,4 +1,4 @@
-"""Layers as the rows of numbers that `vdprune.kernels.inference` goes through."""
+"""Layers as the program that `vdprune.kernels.inference` runs."""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +8,11 @@ from typing import Any
 import numpy
 import scipy.sparse
 
-from vdprune.kernels import inference as k
+from vdprune.kernels import inference
+from vdprune.kernels import inference_layout as k
 from vdprune.runtime.arena import Arena
 from vdprune.runtime.layers import Layer, Layers
+from vdprune.runtime.pitches import find_pitches
 
 _ACTIVATIONS = {
     "": k.NOTHING,
@@ -37,33 +39,18 @@ class Program:
     """What `vdprune.kernels.inference` needs.
 
     Args:
-        steps: The steps.
-        parameters: What their activations need beside the number.
-        numbers: Indices of weights.
-        floats: Weights and biases.
-        pixels: Which numbers of an example are read.
-        scales: What each is multiplied by.
-        shifts: What is then added.
+        integers: Its steps, and which numbers of an example they read, int32.
+        floats: Weights, biases and the like, float32.
         room: Numbers of the arena for each example.
-        last: Where the result is in it.
         outputs: Numbers of a result.
+        has_products: Whether even one example goes through products of the BLAS library.
     """
 
-    steps: numpy.ndarray
-    parameters: numpy.ndarray
-    numbers: numpy.ndarray
+    integers: numpy.ndarray
     floats: numpy.ndarray
-    pixels: numpy.ndarray
-    scales: numpy.ndarray
-    shifts: numpy.ndarray
     room: int
-    last: int
     outputs: int
-
-    @property
-    def has_products(self) -> bool:
-        """Whether even one example goes through products of the BLAS library."""
-        return bool((self.steps[:, k.KIND] == k.CONVOLUTION_DENSE).any())
+    has_products: bool
 
     def run(self, x: numpy.ndarray, arena: numpy.ndarray, result: numpy.ndarray) -> None:
         """Run it on some examples.
@@ -73,8 +60,8 @@ class Program:
             arena: At least ``room`` numbers for each, float32.
             result: Results, shape (examples, outputs), float32.
         """
-        k.read(x, self.pixels, self.scales, self.shifts, arena)
-        k.run(self.steps, self.parameters, self.numbers, self.floats, arena, self.last, result)
+        inference.read(x, self.integers, self.floats, arena)
+        inference.run(self.integers, self.floats, arena, result)
 
 
 def make_program(layers: Layers, ways: Sequence[str], examples: int) -> Program:
@@ -114,10 +101,10 @@ class _Writer:
     def __init__(self, layers: Layers, examples: int) -> None:
         self._layers, self._examples = layers, examples
         self._steps: list[numpy.ndarray] = []
-        self._parameters: list[float] = []
-        self._numbers: list[numpy.ndarray] = []
-        self._floats: list[numpy.ndarray] = []
         self._pixels = find_pixels(layers)
+        self._indices = [self._pixels]
+        self._floats: list[numpy.ndarray] = []
+        self._pitches: dict[int, int] = {}
         self._arena = Arena()
         self._places = {0: self._arena.take(self._pixels.size)}
         last_uses = {
@@ -132,31 +119,37 @@ class _Writer:
     def write(self, ways: Sequence[str]) -> Program:
         """Write all steps."""
         layers = self._layers
+        self._pitches = find_pitches(layers, ways)
         for number, (layer, way) in enumerate(zip(layers.layers, ways, strict=True), 1):
-            self._places[number] = self._arena.take(math.prod(layer.out_shape))
-            self._write(layer, way, self._places[number])
+            pitch = self._pitches.get(number, 0)
+            shape = (*layer.out_shape[:2], pitch) if pitch else layer.out_shape
+            self._places[number] = self._arena.take(math.prod(shape))
+            self._write(layer, way, self._places[number], pitch)
             for source in self._ends.get(number, []):
                 self._arena.give_back(self._places[source])
+        header = numpy.zeros(k.HEADER, numpy.int64)
+        header[k.STEPS], header[k.FEATURES] = len(self._steps), self._pixels.size
+        header[k.LAST] = self._places[len(layers.layers)]
         mean = layers.mean.reshape(-1)[self._pixels]
+        header[k.SCALES] = self._floats_at(numpy.full(mean.size, layers.scale))
+        self._floats_at(-mean)
+        steps = numpy.array(self._steps)
+        # indices are counted from their first, as long as it is not known how many steps come before
+        steps[:, (k.STARTS, k.PLACES)] += header.size + steps.size
         return Program(
-            numpy.array(self._steps, numpy.int64),
-            numpy.array(self._parameters, numpy.float32),
-            _join(self._numbers, numpy.int32),
-            _join(self._floats, numpy.float32),
-            self._pixels.astype(numpy.int64),
-            numpy.full(mean.size, layers.scale, numpy.float32),
-            -mean.astype(numpy.float32),
+            numpy.concatenate([header, steps.reshape(-1), *self._indices]).astype(numpy.int32),
+            numpy.concatenate(self._floats),
             self._arena.size,
-            self._places[len(layers.layers)],
             math.prod(layers.layers[-1].out_shape),
+            bool((steps[:, k.KIND] == k.CONVOLUTION_DENSE).any()),
         )
 
-    def _write(self, layer: Layer, way: str, target: int) -> None:
+    def _write(self, layer: Layer, way: str, target: int, pitch: int) -> None:
         source = self._places[layer.sources[0]]
         if layer.kind == "linear":
             self._linear(layer, way, source, target)
         elif layer.kind == "convolution_2d":
-            self._convolution(layer, way, source, target)
+            self._convolution(layer, way, source, target, pitch)
         elif layer.kind == "add":
             self._add(layer, target)
         elif layer.kind == "concatenate":
@@ -171,6 +164,7 @@ class _Writer:
                 row[k.IN_CHANNELS : k.IN_CHANNELS + 3] = _channels_first(layer.in_shape)
                 row[k.WEIGHTS], row[k.BIASES] = self._floats_at(layer.W), self._floats_at(layer.b)
             self._windows(row, layer, "ksize")
+            row[k.IN_WIDTH] = self._pitches.get(layer.sources[0], row[k.IN_WIDTH])
             self._finish(row, layer)
 
     def _size_of(self, number: int) -> int:
@@ -183,13 +177,14 @@ class _Writer:
         row[k.KIND], row[k.SOURCE], row[k.TARGET] = kind, source, target
         row[k.IN_CHANNELS : k.IN_CHANNELS + 3] = _three(in_shape)
         row[k.OUT_CHANNELS : k.OUT_CHANNELS + 3] = _three(out_shape)
+        row[k.OUT_PITCH] = row[k.OUT_WIDTH]
         return row
 
     def _finish(self, row: numpy.ndarray, layer: Layer | None = None) -> None:
         if layer is not None:
             row[k.ACTIVATION] = _ACTIVATIONS[layer.activation]
+        row[k.PARAMETER] = self._floats_at([0.0 if layer is None else layer.parameter])
         self._steps.append(row)
-        self._parameters.append(0.0 if layer is None else layer.parameter)
 
     def _windows(self, row: numpy.ndarray, layer: Layer, size: str) -> None:
         for name, place in ((size, k.KERNEL_Y), ("stride", k.STRIDE_Y), ("pad", k.PAD_Y)):
@@ -204,8 +199,8 @@ class _Writer:
     def _sparse(self, row: numpy.ndarray, matrix: Any, places: Any) -> None:
         """Keep a matrix's weights, and what each multiplies."""
         row[k.WEIGHTS] = self._floats_at(matrix.data)
-        row[k.STARTS] = sum(part.size for part in self._numbers)
-        self._numbers += [matrix.indptr.astype(numpy.int32), places.astype(numpy.int32)]
+        row[k.STARTS] = sum(part.size for part in self._indices)
+        self._indices += [matrix.indptr, places]
         row[k.PLACES] = row[k.STARTS] + matrix.indptr.size
 
     def _linear(self, layer: Layer, way: str, source: int, target: int) -> None:
@@ -222,7 +217,7 @@ class _Writer:
             row[k.WEIGHTS] = self._floats_at(W)
         self._finish(row, layer)
 
-    def _convolution(self, layer: Layer, way: str, source: int, target: int) -> None:
+    def _convolution(self, layer: Layer, way: str, source: int, target: int, pitch: int) -> None:
         shape, padding = layer.in_shape, layer.attributes["pad"]
         padded = None
         if any(padding):
@@ -242,6 +237,7 @@ class _Writer:
             row[k.ROWS] = max(1, min(layer.out_shape[1], rows))
             row[k.SCRATCH] = self._arena.take(int(row[k.ROWS]) * shape[2])
             self._arena.give_back(int(row[k.SCRATCH]))
+            row[k.OUT_PITCH] = pitch or row[k.OUT_PITCH]
         else:
             self._unfolded(row, layer)
         self._finish(row, layer)
@@ -288,7 +284,3 @@ def _shifted(layer: Layer, shape: tuple[int, ...]) -> tuple[Any, Any]:
     dilate = layer.attributes["dilate"]
     places = (channels * shape[1] + down * dilate[0]) * shape[2] + across * dilate[1]
     return matrix, places
-
-
-def _join(parts: list[numpy.ndarray], dtype: Any) -> numpy.ndarray:
-    return numpy.concatenate([*parts, numpy.zeros(1, dtype)]).astype(dtype)
