@@ -1,5 +1,6 @@
 """The operations of a network in the order in which they are done."""
 
+import reprlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +127,7 @@ def _array(what: str, found: Any) -> Array:
 
 def _shape(what: str, found: Any) -> Shape:
     if not is_shape(found):
-        raise ValueError(f"{what} is {found}, which is no shape")
+        raise ValueError(f"{what} is {reprlib.repr(found)}, which is no shape")
     return tuple(found)
 
 

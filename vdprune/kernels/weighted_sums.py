@@ -65,8 +65,8 @@ def _make_block(width: int) -> Any:
                 place = builder.load(address(places_type, places, k))
                 if places_type.dtype.bitwidth < begin.type.width:
                     place = builder.sext(place, begin.type)
-                start = builder.mul(builder.add(place, shift), step)
-                pointer = address(x_type, x, builder.add(start, at))
+                here = builder.add(builder.mul(builder.add(place, shift), step), at)
+                pointer = address(x_type, x, here)
                 part = builder.load(builder.bitcast(pointer, vector.as_pointer()), align=size)
                 weight = spread(builder.load(address(weights_type, weights, k)))
                 product = builder.fmul(weight, part, flags=("contract",))
