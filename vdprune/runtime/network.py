@@ -93,17 +93,15 @@ class Network:
         """
         x = self._check(x)
         result = numpy.empty((len(x), self._one.outputs), numpy.float32)
-        if len(x) == 1:
-            arena = numpy.empty(self._one.room, numpy.float32)
-            if self._one.has_products:  # the library's threads have to be held back
-                self._team.run([partial(self._one.run, x, arena, result)])
-            else:  # to hold them back takes longer than a small network
-                self._one.run(x, arena, result)
+        program = self._one if len(x) == 1 else self._many
+        blocks = range(-(-len(x) // self._block))
+        if len(blocks) == 1 and not program.has_products:
+            # threads, of the BLAS library, too, take longer to be told than a small network
+            program.run(x, numpy.empty(program.room * len(x), numpy.float32), result)
         else:
-            blocks = range(-(-len(x) // self._block))
             threads = min(self._team.size, len(blocks))
             shares = [blocks[i::threads] for i in range(threads)]
-            self._team.run([partial(self._run_blocks, x, result, share) for share in shares])
+            self._team.run([partial(self._run_blocks, program, x, result, s) for s in shares])
         return result
 
     def describe(self) -> str:
@@ -130,11 +128,13 @@ class Network:
             x = x.astype(numpy.float32)
         return numpy.ascontiguousarray(x).reshape(len(x), self._features)
 
-    def _run_blocks(self, x: numpy.ndarray, result: numpy.ndarray, blocks: range) -> None:
-        arena = numpy.empty(self._many.room * min(self._block, len(x)), numpy.float32)
+    def _run_blocks(
+        self, program: Program, x: numpy.ndarray, result: numpy.ndarray, blocks: range
+    ) -> None:
+        arena = numpy.empty(program.room * min(self._block, len(x)), numpy.float32)
         for number in blocks:
             part = slice(number * self._block, (number + 1) * self._block)
-            self._many.run(x[part], arena, result[part])
+            program.run(x[part], arena, result[part])
 
 
 def make_network(weights: Any, threads: int, way: str | None = None) -> Network:

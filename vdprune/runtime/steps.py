@@ -43,7 +43,7 @@ class Program:
         floats: Weights, biases and the like, float32.
         room: Numbers of the arena for each example.
         outputs: Numbers of a result.
-        has_products: Whether even one example goes through products of the BLAS library.
+        has_products: Whether it multiplies with the BLAS library.
     """
 
     integers: numpy.ndarray
@@ -141,7 +141,7 @@ class _Writer:
             numpy.concatenate(self._floats),
             self._arena.size,
             math.prod(layers.layers[-1].out_shape),
-            bool((steps[:, k.KIND] == k.CONVOLUTION_DENSE).any()),
+            self._has_products(steps[:, k.KIND]),
         )
 
     def _write(self, layer: Layer, way: str, target: int, pitch: int) -> None:
@@ -166,6 +166,10 @@ class _Writer:
             self._windows(row, layer, "ksize")
             row[k.IN_WIDTH] = self._pitches.get(layer.sources[0], row[k.IN_WIDTH])
             self._finish(row, layer)
+
+    def _has_products(self, kinds: numpy.ndarray) -> bool:
+        is_linear = (kinds == k.LINEAR_DENSE).any() and self._examples > 1
+        return bool(is_linear or (kinds == k.CONVOLUTION_DENSE).any())
 
     def _size_of(self, number: int) -> int:
         return math.prod(self._layers.layers[number - 1].out_shape) if number else self._pixels.size
