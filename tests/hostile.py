@@ -20,7 +20,7 @@ MOST_MEMORY = 3e8  # bytes that a child may take beyond what it starts with
 
 CASES = 10  # of each example of Hypothesis, which takes longer than reading a damaged file
 
-damages = settings(max_examples=100, deadline=None, derandomize=True)
+damages = settings(max_examples=60, deadline=None, derandomize=True)
 few = settings(damages, max_examples=20)
 
 
