@@ -132,6 +132,19 @@ def check_replaceable(path: Path) -> None:
             )
 
 
+def check_output(path: Path) -> None:
+    """Make sure that a file of any kind that is about to be replaced is one of ours.
+
+    Args:
+        path: The file; it need not be there.
+
+    Raises:
+        FileWriteError: It was not written by vdprune.
+    """
+    # what is not HDF5 or a zip file of ours has no seal
+    (check_replaceable if path.suffix in (".h5", ".hdf5", ".npz") else check_marked)(path)
+
+
 def check_marked(path: Path) -> None:
     """Make sure that a file without a seal, as a picture, that is about to be replaced is one of ours.
 

@@ -64,5 +64,5 @@ def test_what_can_not_be_timed_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.h5").write_bytes(b"x")
     result = run("bench", "x.h5")
     assert (result.returncode, result.stdout) == (1, "")
-    assert "x.h5 is not an HDF5 file" in result.stderr
+    assert "x.h5 is no file that vdprune reads" in result.stderr
     assert run("bench").returncode == 2

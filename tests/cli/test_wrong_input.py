@@ -98,7 +98,7 @@ FAILURES = [
     ("prune empty.h5", "empty.h5 is not an HDF5 file"),
     ("eval other.h5", "other.h5 is not a vdprune-checkpoint"),
     ("prune picture.png", "picture.png is not an HDF5 file: a checkpoint is wanted"),
-    ("eval picture.png", "picture.png is not an HDF5 file: a file of `vdprune train`"),
+    ("eval picture.png", "picture.png is no file that vdprune reads: a file of `vdprune train`"),
     (
         "train --dataset tiny.npz --teacher weights.h5 --out new.h5",
         "is not a vdprune-checkpoint file: it is a vdprune-weights file (a teacher is a checkpoint",

@@ -13,8 +13,9 @@ from tests.test_checkpoint import INPUT_SHAPES, make_checkpoint
 from vdprune.archs import build_arch
 from vdprune.checkpoint import Checkpoint, load_checkpoint
 from vdprune.errors import ArgumentError, FileFormatError, FileWriteError
-from vdprune.export import build_chain, export_weights
+from vdprune.export import build_chain, export_chain, export_weights
 from vdprune.formats import Weights, load_weights
+from vdprune.links import VariationalDropoutLinear
 from vdprune.pruning import prune
 
 archs = pytest.mark.parametrize("arch", INPUT_SHAPES)
@@ -209,11 +210,12 @@ def test_a_full_disk_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     path = tmp_path / f"weights{ending}"
-    path.write_bytes(b"old")
+    export_weights(make_checkpoint("lenet300"), path)
+    old = path.read_bytes()
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(FileWriteError, match="No space left on device"):
         export_weights(make_checkpoint(), path)
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == old
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -271,3 +273,24 @@ def test_numbers_beyond_float16_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="no dtype 'int8' for weights: choose float32"):
         export_weights(checkpoint, tmp_path / "w.h5", dtype="int8")
     assert not (tmp_path / "w.h5").exists()
+
+
+def test_files_of_others_stay(tmp_path: Path) -> None:
+    path, checkpoint = tmp_path / "mine.h5", make_checkpoint("lenet300")
+    path.write_text("hi")
+    for write in (
+        lambda: export_weights(checkpoint, path),
+        lambda: export_chain(checkpoint.model, INPUT_SHAPES["lenet300"], path),
+    ):
+        with pytest.raises(FileWriteError, match="was not written by vdprune"):
+            write()
+    assert path.read_text() == "hi"
+
+
+def test_examples_of_other_shapes_are_refused(tmp_path: Path) -> None:
+    model = chainer.Sequential(VariationalDropoutLinear(9, 3))
+    with pytest.raises(ArgumentError, match=r"shape \(7,\): Chainer expects .* and finds 7 != 9"):
+        export_chain(model, (7,), tmp_path / "w.h5")
+    with pytest.raises(ArgumentError, match=r"input_shape is 7: it must be .* as \(784,\)"):
+        export_chain(model, 7, tmp_path / "w.h5")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())

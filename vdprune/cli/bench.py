@@ -43,11 +43,11 @@ def bench_command(
 ) -> None:
     """Measure how fast a network runs on this machine, sparse and dense.
 
-    FILE is any of ours: checkpoint.h5, pruned.h5, or exported weights. It is run by vdprune.runtime,
-    once with the way that is faster for each layer and once with all layers dense, and, where the
-    packages onnx and onnxruntime are installed, by onnxruntime, dense. All of them take turns on the
-    same random inputs, and have to agree on the results. Behind a time stands how many times as long
-    as vdprune's it is.
+    FILE is any of ours: checkpoint.h5, pruned.h5, or exported weights (but for ONNX and C). It is run
+    by vdprune.runtime, once with the way that is faster for each layer and once with all layers dense,
+    and, where the packages onnx and onnxruntime are installed, by onnxruntime, dense. All of them take
+    turns on the same random inputs, and have to agree on the results. Behind a time stands how many
+    times as long as vdprune's it is.
     """
     from vdprune.cli.loading import load_as_weights
     from vdprune.export.onnx_session import make_onnx_session

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def inspect_command(file: Path, json: bool, quiet: bool) -> None:
     """Tell what a file holds.
 
-    FILE is any of ours: checkpoint.h5, pruned.h5, or exported weights. Nothing is run.
+    FILE is any of ours: checkpoint.h5, pruned.h5, or exported weights (but for ONNX and C). Nothing
+    is run.
     """
     from vdprune.cli.loading import load_any
     from vdprune.cli.results import describe_file, print_result

@@ -176,8 +176,8 @@ def _format_of(path: Path) -> str:
         return WEIGHTS_FORMAT
     if not _is_hdf5(path):
         raise FileFormatError(
-            f"{path} is not an HDF5 file: a file of `vdprune train`, `vdprune prune` or "
-            "`vdprune export` is wanted"
+            f"{path} is no file that vdprune reads: a file of `vdprune train`, `vdprune prune` or "
+            "`vdprune export` is wanted; ONNX and C files can only be written"
         )
     kinds = {checkpoint.FORMAT: checkpoint.FORMAT_VERSION, WEIGHTS_FORMAT: WEIGHTS_VERSION}
     with open_h5(path, kinds) as file:

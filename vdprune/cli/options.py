@@ -104,11 +104,10 @@ def check_out(out: Path, source: Path) -> None:
     if out.resolve() == source.resolve():
         raise ArgumentError(f"{out} would be written over itself: choose another file")
     from vdprune.checkpoint import holds_run
-    from vdprune.storage import check_marked, check_replaceable, check_writable
+    from vdprune.storage import check_output, check_writable
 
     check_writable(out)
-    # what is not HDF5 or a zip file of ours has no seal
-    (check_replaceable if out.suffix in (".h5", ".hdf5", ".npz") else check_marked)(out)
+    check_output(out)
     if holds_run(out):
         raise ArgumentError(
             f"{out} is the checkpoint of a training run: give another file with --out, or remove it"

@@ -1,5 +1,6 @@
 """From Chainer models to weight files, and back."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from chainer import Chain
@@ -9,6 +10,7 @@ from vdprune.errors import ArgumentError
 from vdprune.export.building import build_chain
 from vdprune.export.collecting import collect_chain, collect_checkpoint
 from vdprune.formats import Weights, check_format, save_weights
+from vdprune.storage import check_output
 
 __all__ = ["build_chain", "export_chain", "export_weights"]
 
@@ -30,9 +32,10 @@ def export_weights(
     Raises:
         ArgumentError: There is no such format or dtype, the file's ending does not go with it, or
             float16 does not reach as far as the numbers do.
-        FileWriteError: The file can't be written.
+        FileWriteError: The file can't be written, or is there and not vdprune's.
     """
     check_format(Path(path), format)
+    check_output(Path(path))
     if dtype not in ("float32", "float16"):
         raise ArgumentError(f"there is no dtype {dtype!r} for weights: choose float32 or float16")
     weights = collect_checkpoint(checkpoint)
@@ -59,10 +62,16 @@ def export_chain(
 
     Raises:
         ArgumentError: There is no such format, the file's ending does not go with it, or the model has
-            no variational layers or does what a weight file can't say: see `vdprune.graph`.
-        FileWriteError: The file can't be written.
+            no variational layers, can't be run on such an example, or does what a weight file can't
+            say: see `vdprune.graph`.
+        FileWriteError: The file can't be written, or is there and not vdprune's.
     """
     check_format(Path(path), format)
+    check_output(Path(path))
+    if not isinstance(input_shape, Sequence):
+        raise ArgumentError(
+            f"input_shape is {input_shape!r}: it must be the shape of one example, as (784,)"
+        )
     weights = collect_chain(chain, input_shape)
     save_weights(path, weights, format)
     return weights

@@ -5,6 +5,7 @@ from typing import Any
 import chainer
 import numpy
 from chainer import Chain, FunctionHook, LinkHook, Variable, as_array
+from chainer.utils.type_check import InvalidType
 
 from vdprune.conversion import to_ordinary
 from vdprune.errors import ArgumentError
@@ -28,7 +29,7 @@ def trace(model: Chain, input_shape: tuple[int, ...]) -> tuple[Graph, dict[str, 
         values of the model have the names that Chainer's serializers give them.
 
     Raises:
-        ArgumentError: It does what a graph can't say.
+        ArgumentError: It does what a graph can't say, or can't be run on an example of that shape.
     """
     copied = model.copy("copy")
     to_ordinary(copied)
@@ -36,7 +37,13 @@ def trace(model: Chain, input_shape: tuple[int, ...]) -> tuple[Graph, dict[str, 
     functions, scalings = _Functions(), _Scalings()
     testing = chainer.using_config("train", False)
     with testing, chainer.force_backprop_mode(), functions, scalings:
-        y = copied(x)
+        try:
+            y = copied(x)
+        except InvalidType as error:
+            raise ArgumentError(
+                f"the model can't be run on an example of shape {input_shape}: Chainer expects "
+                f"{error.expect}, and finds {error.actual}"
+            ) from error
     if not isinstance(y, Variable):
         raise ArgumentError(f"the model returns {type(y).__name__}: it must return one Variable")
     tracer = _Tracer(copied, x, functions, scalings)

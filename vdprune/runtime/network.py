@@ -121,8 +121,8 @@ class Network:
         x = numpy.asarray(x)
         if x.shape[1:] != self.input_shape or x.ndim == 0 or x.dtype.kind not in "biuf":
             raise ArgumentError(
-                f"the examples have shape {x.shape[1:]} and dtype {x.dtype}: the network takes numbers "
-                f"of shape (batch, {', '.join(map(str, self.input_shape))})"
+                f"x has shape {x.shape} and dtype {x.dtype}: the network takes numbers of shape "
+                f"(batch, {', '.join(map(str, self.input_shape))}); one example alone is x[None]"
             )
         if x.dtype.char not in "Bf":  # uint8, float32
             x = x.astype(numpy.float32)
