@@ -2,7 +2,6 @@
 
 import json
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -10,55 +9,10 @@ import numpy
 import pytest
 from chainer.serializers import HDF5Serializer
 
+from tests.spoiling import Spoil, claim, make_group, remove, replace_array, set_attribute
 from tests.test_checkpoint import make_checkpoint
 from vdprune.checkpoint import FORMAT, FORMAT_VERSION, load_checkpoint, save_checkpoint
 from vdprune.errors import FileFormatError
-
-Spoil = Callable[[h5py.File], None]
-
-
-def replace_array(name: str, array: object) -> Spoil:
-    def spoil(file: h5py.File) -> None:
-        del file[name]
-        file[name] = array
-
-    return spoil
-
-
-def remove(name: str) -> Spoil:
-    def spoil(file: h5py.File) -> None:
-        del file[name]
-
-    return spoil
-
-
-def make_group(name: str) -> Spoil:
-    def spoil(file: h5py.File) -> None:
-        del file[name]
-        file.create_group(name)
-
-    return spoil
-
-
-def claim(name: str, shape: tuple[int, ...]) -> Spoil:
-    """Announce an array of a shape, with nothing in it."""
-
-    def spoil(file: h5py.File) -> None:
-        if name in file:
-            del file[name]
-        file.create_dataset(name, shape, "f4", chunks=tuple(min(n, 1024) for n in shape))
-
-    return spoil
-
-
-def set_attribute(name: str, value: object) -> Spoil:
-    def spoil(file: h5py.File) -> None:
-        if value is None:
-            del file.attrs[name]
-        else:
-            file.attrs[name] = value
-
-    return spoil
 
 
 def set_kwargs(**changes: object) -> Spoil:

@@ -275,9 +275,9 @@ def _checked(count: int | None) -> int:
     available = _available_processors()
     if count is None:
         count = min(_DEFAULT, available)
-    if not 1 <= count <= available:
+    if not isinstance(count, int) or not 1 <= count <= available:
         raise ArgumentError(
-            f"threads is {count}: this machine lets us have 1 to {available}; more would wait for "
+            f"threads is {count!r}: this machine lets us have 1 to {available}; more would wait for "
             "each other"
         )
     return count

@@ -36,7 +36,7 @@ def test_packed_files_are_made_of_what_was_quantised(
     shutil.copy(trained / "weights.h5", tmp_path)
     result = run("convert", "weights.h5", "a.packed")
     assert result.returncode == 1
-    assert "quantise" in result.stderr
+    assert "`vdprune export CHECKPOINT --format packed` chooses fewer" in result.stderr
     assert not (tmp_path / "a.packed").exists()
     options = ("--format", "packed", "--bits", 4, "--out", "a.packed")
     assert run("export", trained / "pruned.h5", *options).returncode == 0
@@ -56,7 +56,11 @@ def test_dense_is_asked_for(run: Run, tmp_path: Path, trained: Path) -> None:
     ("source", "out", "message"),
     [
         ("checkpoint.h5", "w.npz", "checkpoint.h5 is a checkpoint: `vdprune export` makes"),
-        ("weights.h5", "w.txt", "w.txt ends in .txt: a file of format csr ends in .h5 or .npz"),
+        (
+            "weights.h5",
+            "w.txt",
+            "w.txt ends in .txt, which is of no format: choose .c, .h5, .npz, .onnx",
+        ),
         ("weights.h5", "weights.h5", "weights.h5 would be written over itself"),
         ("nothing.h5", "w.npz", "there is no file 'nothing.h5'"),
     ],

@@ -11,6 +11,7 @@ import numpy
 import pytest
 import scipy.sparse
 
+from tests.spoiling import Spoil, claim, make_group, remove, replace_array, set_attribute
 from tests.test_checkpoint import INPUT_SHAPES, make_checkpoint
 from vdprune.checkpoint import Checkpoint
 from vdprune.errors import FileFormatError
@@ -21,7 +22,6 @@ from vdprune.pruning import prune
 from vdprune.version import __version__
 
 archs = pytest.mark.parametrize("arch", INPUT_SHAPES)
-Spoil = Callable[[h5py.File], None]
 
 
 def export(path: Path, arch: str, encoding: str = "csr") -> Checkpoint:
@@ -139,52 +139,11 @@ def put(name: str, index: int, value: int) -> Spoil:
     return spoil
 
 
-def replace(name: str, array: object) -> Spoil:
-    def spoil(file: h5py.File) -> None:
-        del file[name]
-        file[name] = array
-
-    return spoil
-
-
-def remove(name: str) -> Spoil:
-    def spoil(file: h5py.File) -> None:
-        del file[name]
-
-    return spoil
-
-
-def make_group(name: str) -> Spoil:
-    def spoil(file: h5py.File) -> None:
-        del file[name]
-        file.create_group(name)
-
-    return spoil
-
-
 def shorten(name: str) -> Spoil:
     def spoil(file: h5py.File) -> None:
         array = file[name][:-1]
         del file[name]
         file[name] = array
-
-    return spoil
-
-
-def claim(name: str, shape: tuple[int, ...]) -> Spoil:
-    def spoil(file: h5py.File) -> None:
-        del file[name]
-        file.create_dataset(name, shape, "f4", chunks=tuple(min(n, 1024) for n in shape))
-
-    return spoil
-
-
-def set_attribute(name: str, value: object) -> Spoil:
-    def spoil(file: h5py.File) -> None:
-        if value is None:
-            del file.attrs[name]
-        else:
-            file.attrs[name] = value
 
     return spoil
 
@@ -239,14 +198,14 @@ def set_input_shape(*shape: int, everywhere: bool = True) -> Spoil:
         pytest.param(remove("scaling/mean"), id="no mean"),
         pytest.param(make_group("l1/W/data"), id="group for member"),
         pytest.param(make_group("l1/b"), id="group for bias"),
-        pytest.param(replace("l1/W", numpy.zeros((300, 9), "f4")), id="array for group"),
-        pytest.param(replace("l1/b", numpy.zeros(299, "f4")), id="short bias"),
-        pytest.param(replace("l1/b", numpy.full(300, b"x")), id="bias text"),
-        pytest.param(replace("l1/b", numpy.zeros(300, complex)), id="bias complex"),
-        pytest.param(replace("l1/b", h5py.Empty("f4")), id="bias empty"),
-        pytest.param(replace("scaling/scale", numpy.zeros(3)), id="three scales"),
-        pytest.param(replace("scaling/scale", "one"), id="scale text"),
-        pytest.param(replace("scaling/mean", numpy.zeros((1, 9), "f4")), id="flat mean"),
+        pytest.param(replace_array("l1/W", numpy.zeros((300, 9), "f4")), id="array for group"),
+        pytest.param(replace_array("l1/b", numpy.zeros(299, "f4")), id="short bias"),
+        pytest.param(replace_array("l1/b", numpy.full(300, b"x")), id="bias text"),
+        pytest.param(replace_array("l1/b", numpy.zeros(300, complex)), id="bias complex"),
+        pytest.param(replace_array("l1/b", h5py.Empty("f4")), id="bias empty"),
+        pytest.param(replace_array("scaling/scale", numpy.zeros(3)), id="three scales"),
+        pytest.param(replace_array("scaling/scale", "one"), id="scale text"),
+        pytest.param(replace_array("scaling/mean", numpy.zeros((1, 9), "f4")), id="flat mean"),
         pytest.param(claim("l1/b", (10**12,)), id="huge bias"),
         pytest.param(claim("l1/W/data", (10**12,)), id="huge data"),
         pytest.param(claim("l1/W/indptr", (10**12,)), id="huge indptr"),
@@ -265,9 +224,9 @@ def set_input_shape(*shape: int, everywhere: bool = True) -> Spoil:
         pytest.param(set_attribute("layers", ["l1", "l9"]), id="a layer that is not there"),
         pytest.param(set_attribute("layers", "l1"), id="layers a word"),
         pytest.param(remove("graph"), id="no graph"),
-        pytest.param(replace("graph", numpy.bytes_("{")), id="graph no JSON"),
-        pytest.param(replace("graph", numpy.zeros(3)), id="graph an array"),
-        pytest.param(replace("graph", numpy.bytes_("[1]")), id="graph a list"),
+        pytest.param(replace_array("graph", numpy.bytes_("{")), id="graph no JSON"),
+        pytest.param(replace_array("graph", numpy.zeros(3)), id="graph an array"),
+        pytest.param(replace_array("graph", numpy.bytes_("[1]")), id="graph a list"),
         pytest.param(set_shape(6, "W", 4, 100), id="a class too many"),
         pytest.param(set_shape(6, "W", 2**28, 100), id="more classes than memory"),
         pytest.param(set_shape(2, "W", 300, 10), id="a pixel too many"),

@@ -9,17 +9,8 @@ import numpy
 import pytest
 
 from vdprune.kernels import compiled as module
-from vdprune.kernels import (
-    convolution,
-    cpu,
-    inference,
-    inference_activations,
-    inference_pooling,
-    inference_products,
-    linear,
-    noise,
-    pooling,
-)
+
+KERNELS = Path(module.__file__).parent
 
 
 def double(x: Any) -> None:
@@ -46,26 +37,14 @@ def test_works_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> Non
     assert type(function._cache).__name__ == "NullCache"
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        convolution,
-        cpu,
-        inference,
-        inference_activations,
-        inference_pooling,
-        inference_products,
-        linear,
-        noise,
-        pooling,
-    ],
-    ids=lambda module: module.__name__,
-)
-def test_what_is_kept_on_disk_goes_when_another_file_changes(module: Any) -> None:
+@pytest.mark.parametrize("path", sorted(KERNELS.glob("*.py")), ids=lambda path: path.stem)
+def test_what_is_kept_on_disk_goes_when_another_file_changes(path: Path) -> None:
     """The digest of a module is of all files whose functions end up in its compiled ones."""
-    files = sorted(set(files_taken_from(Path(module.__file__))))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
-    assert digest == module._TAKEN_FROM_ELSEWHERE, f"set it to {digest!r}"
+    text = path.read_text(encoding="utf-8")
+    files = sorted(set(files_taken_from(path)))
+    if files and "@compiled" in text:
+        digest = hashlib.sha256(b"".join(other.read_bytes() for other in files)).hexdigest()[:16]
+        assert f'_TAKEN_FROM_ELSEWHERE = "{digest}"' in text, f"set it to {digest!r}"
 
 
 def files_taken_from(path: Path) -> Iterator[Path]:

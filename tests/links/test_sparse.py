@@ -51,6 +51,15 @@ def test_convolution(groups: int, stride: Any, pad: Any, dilate: Any) -> None:
     numpy.testing.assert_allclose(link(x).array, plain(x).array, atol=1e-5)
 
 
+def test_images_of_many_sizes_leave_no_more_behind_than_some() -> None:
+    W = sparse_array(3, 2, 3, 3)
+    link, plain = SparseConvolution2D(W, None), L.Convolution2D(2, 3, 3, nobias=True, initialW=W)
+    for size in (*range(4, 16), 4):
+        x = numpy.random.randn(1, 2, size, size).astype("f")
+        numpy.testing.assert_allclose(link(x).array, plain(x).array, atol=1e-5)
+    assert len(link._networks) < 10
+
+
 def test_is_saved_by_chainer(tmp_path: Path) -> None:
     W = sparse_array(7, 12)
     link = SparseLinear(W, numpy.ones(7, "f"))

@@ -102,6 +102,8 @@ def test_other_examples_are_refused(files: Any, x: Any) -> None:
 def test_wrong_files_and_threads_are_refused(files: Any, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="threads is 0: this machine lets us have 1 to"):
         runtime.load(files["lenet300"][0], 0)
+    with pytest.raises(ArgumentError, match="threads is '2': this machine lets us have 1 to"):
+        runtime.load(files["lenet300"][0], "2")  # type: ignore[arg-type]
     (tmp_path / "x.h5").write_bytes(b"x")
     with pytest.raises(FileFormatError, match=r"x\.h5"):
         runtime.load(tmp_path / "x.h5")

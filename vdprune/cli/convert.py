@@ -6,8 +6,10 @@ import click
 
 from vdprune.cli.options import FILE, check_out, config_option
 from vdprune.cli.writing import FORMATS, check_ending, write_weights
+from vdprune.errors import ArgumentError
 
 _BY_ENDING = {Path(name).suffix: format for format, name in reversed(FORMATS.items())}
+_BY_ENDING[".npz"] = "csr"
 
 
 @click.command("convert")
@@ -28,9 +30,14 @@ def convert_command(source: Path, out: Path, format: str | None, quiet: bool) ->
     `vdprune export --format packed` does it.
     """
     from vdprune.cli.loading import load_any
-    from vdprune.errors import ArgumentError
 
-    format = format or ("csr" if out.suffix == ".npz" else _BY_ENDING.get(out.suffix, "csr"))
+    if format is None:
+        if out.suffix not in _BY_ENDING:
+            raise ArgumentError(
+                f"{out} ends in {out.suffix or 'nothing'}, which is of no format: choose "
+                f"{', '.join(sorted(_BY_ENDING))}"
+            )
+        format = _BY_ENDING[out.suffix]
     check_ending(out, format)
     weights = load_any(source, needs_model=False).weights
     if weights is None:

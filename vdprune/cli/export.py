@@ -121,15 +121,20 @@ def export_command(
     from vdprune.cli.loading import load_checkpoint
     from vdprune.cli.results import describe_file, print_result
     from vdprune.export.collecting import collect_checkpoint
+    from vdprune.formats.packed_coding import load_constriction
+    from vdprune.pruning import noise_threshold
 
     out = out or Path(FORMATS[format])
     loaded = load_checkpoint(checkpoint)
     check_ending(out, format)
     check_out(out, checkpoint)
-    if not loaded.pruned and not quiet:
+    if format == "packed":
+        load_constriction()  # or say that it is missing before anything takes time
+    threshold = noise_threshold(loaded.model, loaded.threshold)
+    if not loaded.pruned and not quiet and threshold is not None:
         click.echo(
             f"{checkpoint} is not pruned: its weights are cut at the threshold that it was trained "
-            f"with, log alpha {loaded.threshold:g}",
+            f"with, log alpha {threshold:g}",
             err=True,
         )
     whole = weights = collect_checkpoint(loaded)

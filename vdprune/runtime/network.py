@@ -108,21 +108,23 @@ class Network:
         """Tell which layers are run sparse and which dense, and what was measured.
 
         Returns:
-            A table.
+            A table: shares of what is left without dead units, and times for one example and for as many
+            as go through all layers at a time.
         """
-        lines = [f"{'layer':<16} {'nonzero':>8}  {'one example':<36} {self._block} examples"]
+        lines = [f"{'layer':<16} {'nonzero':>8}  {'one example':<44} {self._block} examples"]
         for one, many in zip(self.choices_for_one, self.choices_for_many, strict=True):
             lines.append(
-                f"{one.layer:<16} {100 * one.density:6.2f} %  {_tell(one):<36} {_tell(many)}"
+                f"{one.layer:<16} {100 * one.density:6.2f} %  {_tell(one):<44} {_tell(many)}"
             )
         return "\n".join(lines)
 
     def _check(self, x: Any) -> numpy.ndarray:
         x = numpy.asarray(x)
         if x.shape[1:] != self.input_shape or x.ndim == 0 or x.dtype.kind not in "biuf":
+            hint = "; one example alone is x[None]" if x.shape == self.input_shape else ""
             raise ArgumentError(
-                f"x has shape {x.shape} and dtype {x.dtype}: the network takes numbers of shape "
-                f"(batch, {', '.join(map(str, self.input_shape))}); one example alone is x[None]"
+                f"the examples have shape {x.shape} and dtype {x.dtype}: the network takes numbers of "
+                f"shape (batch, {', '.join(map(str, self.input_shape))}){hint}"
             )
         if x.dtype.char not in "Bf":  # uint8, float32
             x = x.astype(numpy.float32)
@@ -143,8 +145,8 @@ def make_network(weights: Any, threads: int, way: str | None = None) -> Network:
     Args:
         weights: The file's `Weights`.
         threads: How many threads share the examples.
-        way: How layers are run: ``sparse``; ``dense``, as if there were no zeros; None for what is
-            faster for each, without dead units.
+        way: How layers are run: ``dense``, as if there were no zeros; or without dead units, ``sparse``
+            or None for what is faster for each.
 
     Returns:
         The network.
