@@ -117,8 +117,8 @@ FAILURES = [
     ("train --dataset nan.npz --out new.h5", "the first is number 7"),
     ("train --dataset tiny.npz --arch lenet5 --out new.h5", "at least 16 pixels"),
     ("eval checkpoint.h5 --dataset four_classes.npz", "the network knows classes 0 to 2"),
-    ("eval checkpoint.h5 --dataset wide.npz", "(90, 1, 8, 7)"),
-    ("eval weights.h5 --dataset wide.npz", "(1, 8, 7)"),
+    ("eval checkpoint.h5 --dataset wide.npz", "(1, 8, 7)"),
+    ("eval weights.h5 --dataset wide.npz", "(90, 1, 8, 7)"),
     ("eval pruned.h5 --dataset nan_test.npz", "NaN"),
     ("eval checkpoint.h5 --split validation", "if --validation N held some out"),
     # where nothing can be written

@@ -97,6 +97,8 @@ def test_other_examples_are_refused(files: Any, x: Any) -> None:
     network = runtime.load(files["lenet300"][0])
     with pytest.raises(ArgumentError, match=r"takes numbers of shape \(batch, 1, 3, 3\)"):
         network.predict(x)
+    with pytest.raises(ArgumentError, match=r"\(batch, 1, 3, 3\); one example alone is x\[None\]$"):
+        network.predict(numpy.zeros((1, 3, 3)))
 
 
 def test_wrong_files_and_threads_are_refused(files: Any, tmp_path: Path) -> None:
