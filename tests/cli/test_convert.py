@@ -36,7 +36,7 @@ def test_packed_files_are_made_of_what_was_quantised(
     shutil.copy(trained / "weights.h5", tmp_path)
     result = run("convert", "weights.h5", "a.packed")
     assert result.returncode == 1
-    assert "`vdprune export CHECKPOINT --format packed` chooses fewer" in result.stderr
+    assert "quantise them first, as `vdprune export CHECKPOINT --format packed`" in result.stderr
     assert not (tmp_path / "a.packed").exists()
     options = ("--format", "packed", "--bits", 4, "--out", "a.packed")
     assert run("export", trained / "pruned.h5", *options).returncode == 0

@@ -167,7 +167,7 @@ def _check_arrays(arrays: dict[str, numpy.ndarray]) -> None:
         if values > MOST_VALUES:
             raise ArgumentError(
                 f"{path} has {values:,} distinct values: a packed file holds up to {MOST_VALUES} of "
-                "each array; `vdprune export CHECKPOINT --format packed` chooses fewer"
+                "each array; quantise them first, as `vdprune export CHECKPOINT --format packed` does"
             )
 
 
