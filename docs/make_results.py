@@ -86,20 +86,26 @@ def make_page() -> str:
         parts.append(f"## {title}\n")
         found = {recipe: load_runs(arch, recipe) for recipe in RECIPES}
         found = {recipe: runs for recipe, runs in found.items() if runs}
-        parts.append(_table(arch, found))
-        parts += [_seeds(recipe, runs) for recipe, runs in found.items()]
+        pruned = {recipe: load_runs(arch, f"{recipe}-pruned") for recipe in found}
+        parts.append(_table(arch, found, pruned))
+        for recipe, runs in found.items():
+            parts.append(_seeds(runs))
+            if pruned[recipe]:
+                parts.append(_pruned(pruned[recipe]))
     parts += [PACKED, _packed(), CHOICES]
     parts.append(_trials())
     return "\n".join(parts)
 
 
 def load_runs(arch: str, recipe: str) -> list[dict[str, Any]]:
-    """Read the runs of a network by a recipe, in the order of their seeds; none if there is no file."""
+    """Read the runs of a network by a recipe, as `arch-recipe.json` has them; none without that file."""
     path = RESULTS / f"{arch}-{recipe}.json"
     return json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
 
 
-def _table(arch: str, found: dict[str, list[dict[str, Any]]]) -> str:
+def _table(
+    arch: str, found: dict[str, list[dict[str, Any]]], pruned: dict[str, list[dict[str, Any]]]
+) -> str:
     layers = [layer["name"] for runs in found.values() for layer in runs[0]["layers"]]
     layers = list(dict.fromkeys(layers))
     header = ["", "error, %", "compression", "nonzero", *(f"{n}, % cut" for n in layers)]
@@ -107,7 +113,10 @@ def _table(arch: str, found: dict[str, list[dict[str, Any]]]) -> str:
         [f"{name} ({source})", f"{error:g}", f"{compression:g}x", *[""] * (len(layers) + 3)]
         for name, error, compression, source in KNOWN[arch]
     ]
-    rows += [_row(f"**vdprune, recipe {recipe}**", runs) for recipe, runs in found.items()]
+    for recipe, runs in found.items():
+        rows.append(_row(f"**vdprune, recipe {recipe}**", runs))
+        if pruned[recipe]:
+            rows.append(_row(f"**recipe {recipe}, then `vdprune prune`**", pruned[recipe]))
     return _markdown([*header, "minutes", "seeds"], rows)
 
 
@@ -119,7 +128,7 @@ def _row(name: str, runs: list[dict[str, Any]]) -> list[str]:
         _spread([run["compression"] for run in runs], "{:.1f}") + "x",
         _spread([run["nonzero"] for run in runs], "{:,.0f}"),
         *(f"{100 * mean(layer['sparsity'] for layer in same):.2f}" for same in by_layer),
-        f"{mean(run['seconds'] for run in runs) / 60:.1f}",
+        f"{mean(run['seconds'] for run in runs) / 60:.1f}" if "seconds" in runs[0] else "",
         f"{len(runs)}",
     ]
 
@@ -131,7 +140,7 @@ def _spread(values: list[float], form: str) -> str:
     return f"{middle} ({least} to {most})"
 
 
-def _seeds(recipe: str, runs: list[dict[str, Any]]) -> str:
+def _seeds(runs: list[dict[str, Any]]) -> str:
     """List the runs, each with its command."""
     header = ["seed", "error, %", "compression", "nonzero", "minutes", "commit"]
     rows = [
@@ -147,6 +156,26 @@ def _seeds(recipe: str, runs: list[dict[str, Any]]) -> str:
     ]
     command = runs[0]["command"].replace(f" --seed {runs[0]['seed']}", "")
     return f"`{command} --seed ...`:\n\n{_markdown(header, rows)}"
+
+
+def _pruned(runs: list[dict[str, Any]]) -> str:
+    """List the runs that were pruned further, each with what it was before."""
+    header = ["seed", "as trained: error, %", "compression", "threshold", "error, %", "compression"]
+    rows = [
+        [
+            f"{run['seed']}",
+            f"{run['error_trained']:.2f}",
+            f"{run['compression_trained']:.1f}x",
+            f"{run['threshold']:.2f}",
+            f"{run['error']:.2f}",
+            f"{run['compression']:.1f}x",
+            f"{run['nonzero']:,}",
+            run["commit"],
+        ]
+        for run in runs
+    ]
+    table = _markdown([*header, "nonzero", "commit"], rows)
+    return f"`{runs[0]['command']}`, and so the other seeds:\n\n{table}"
 
 
 def _packed() -> str:

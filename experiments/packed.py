@@ -10,12 +10,11 @@ this file, too, by docs/make_results.py.
 import argparse
 import json
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine
+from experiments.commands import run_command
 from experiments.results import ROOT, find_commit
 
 _CHOICE = "choosing bits by "  # what export says before the images
@@ -37,10 +36,10 @@ def measure_packed(checkpoint: Path, folder: Path) -> dict[str, Any]:
     packed = folder / f"{checkpoint.stem}.packed"
     command = ["export", checkpoint.name, "--format", "packed"]
     commit = find_commit()
-    exported, said = _run([*command, "--out", str(packed.resolve())], checkpoint.parent)
-    trained, _ = _run(["inspect", str(checkpoint)], folder)
-    own, _ = _run(["eval", str(checkpoint)], folder)
-    found, _ = _run(["eval", packed.name], folder)
+    exported, said = run_command([*command, "--out", str(packed.resolve())], checkpoint.parent)
+    trained, _ = run_command(["inspect", str(checkpoint)], folder)
+    own, _ = run_command(["eval", str(checkpoint)], folder)
+    found, _ = run_command(["eval", packed.name], folder)
     (choice,) = [line for line in said.splitlines() if line.startswith(_CHOICE)]
     return {
         "arch": trained["arch"],
@@ -59,20 +58,6 @@ def measure_packed(checkpoint: Path, folder: Path) -> dict[str, Any]:
         "commit": commit,
         "machine": describe_machine(),
     }
-
-
-def _run(arguments: list[str], folder: Path) -> tuple[dict[str, Any], str]:
-    """Run a command of vdprune's; end the program if it fails, with what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "vdprune", *arguments, "--json"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        sys.stderr.write(done.stderr)
-        raise SystemExit(done.returncode)
-    return json.loads(done.stdout), done.stderr
 
 
 def main() -> None:

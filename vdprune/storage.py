@@ -178,6 +178,8 @@ def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) 
     wanted = " or ".join(kinds)
     if not isinstance(kind, str) or kind not in kinds:
         found = f"it is a {kind} file" if isinstance(kind, str) else "it says nothing of vdprune"
+        if (kind, wanted) == ("vdprune-checkpoint", "vdprune-weights"):
+            found += ", and `vdprune export` makes the other of it"
         raise FileFormatError(f"{path} is not a {wanted} file: {found}")
     version = attributes.get("format_version")
     try:

@@ -17,9 +17,13 @@ from vdprune.formats import load_weights, save_weights
 def test_nothing_is_lost(run: Run, tmp_path: Path, trained: Path, through: str) -> None:
     shutil.copy(trained / "weights.h5", tmp_path)
     result = run("convert", "weights.h5", through)
-    assert (result.returncode, result.stdout) == (0, "")
-    assert result.stderr.startswith("weights.h5, ")
-    assert run("convert", through, "back.h5", "--quiet").stderr == ""
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("weights.h5, ")
+    assert run("convert", through, "back.h5", "-q").stdout == ""
+    told = json.loads(run("convert", through, "back.h5", "--json").stdout)
+    sizes = [(tmp_path / name).stat().st_size for name in ("back.h5", through)]
+    assert [told["bytes"], told["source_bytes"]] == sizes
+    assert [told[name] for name in ("file", "format", "source")] == ["back.h5", "csr", through]
     first, last = (load_weights(tmp_path / name) for name in ("weights.h5", "back.h5"))
     assert first.graph == last.graph
     assert first.header == last.header

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
+from vdprune.formats import load_weights
 
 
 @pytest.mark.parametrize("file", ["checkpoint.h5", "pruned.h5"])
@@ -32,7 +33,19 @@ def test_weight_files(run: Run, trained: Path) -> None:
     found = json.loads(run("inspect", trained / "weights.h5", "--json").stdout)
     assert found["bytes"] == (trained / "weights.h5").stat().st_size
     assert found["operations"][1] == {"operation": "reshape", "inputs": [1], "shape": [64]}
-    assert found["arrays"]["l1/W"] == {"shape": [300, 64], "dtype": "float32"}
+    W = load_weights(trained / "weights.h5").weights["l1/W"]
+    distinct = len(set(W.ravel().tolist()) - {0.0})
+    assert found["arrays"]["l1/W"] == {"shape": [300, 64], "dtype": "float32", "distinct": distinct}
+
+
+def test_packed_files_say_how_many_numbers_they_tell_apart(
+    run: Run, tmp_path: Path, trained: Path
+) -> None:
+    pytest.importorskip("constriction", reason="packed files need it")
+    options = ("--format", "packed", "--bits", 2, "--out", tmp_path / "a.packed")
+    assert run("export", trained / "pruned.h5", *options).returncode == 0
+    *_, last = run("inspect", "a.packed").stdout.splitlines()
+    assert last.startswith("different numbers, but for zero: l1/W 4, l2/W 4, l3/W 4, ")
 
 
 def test_other_files_are_refused(run: Run, tiny_npz: Path) -> None:

@@ -243,8 +243,11 @@ def test_something_else_is_refused(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_checkpoint_is_refused(trained: Path) -> None:
-    with pytest.raises(FileFormatError, match="not a vdprune-weights file: it is a vdprune-check"):
+    with pytest.raises(
+        FileFormatError, match="not a vdprune-weights file: it is a vdprune-check"
+    ) as e:
         load_weights(trained / "checkpoint.h5")
+    assert str(e.value).endswith("file, and `vdprune export` makes the other of it")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
 """vdprune convert."""
 
+import json as json_format
 from pathlib import Path
 
 import click
 
-from vdprune.cli.options import FILE, check_out, config_option
+from vdprune.cli.options import FILE, check_out, config_option, output_options
 from vdprune.cli.writing import FORMATS, check_ending, write_weights
 from vdprune.errors import ArgumentError
 
@@ -20,9 +21,9 @@ _BY_ENDING[".npz"] = "csr"
     type=click.Choice(list(FORMATS)),
     help="What OUT becomes, as for `vdprune export`.  [default: by its ending; csr for .h5 and .npz]",
 )
-@click.option("--quiet", is_flag=True, help="Say nothing.")
+@output_options
 @config_option
-def convert_command(source: Path, out: Path, format: str | None, quiet: bool) -> None:
+def convert_command(source: Path, out: Path, format: str | None, json: bool, quiet: bool) -> None:
     """Write an exported network in another format, with the same numbers.
 
     SOURCE is what `vdprune export` wrote: .h5, .npz, .packed or .safetensors. OUT is written in the
@@ -46,9 +47,16 @@ def convert_command(source: Path, out: Path, format: str | None, quiet: bool) ->
         )
     check_out(out, source)
     files = write_weights(out, weights, format)
-    if not quiet:
-        size = sum(file.stat().st_size for file in files)
+    before, after = source.stat().st_size, sum(file.stat().st_size for file in files)
+    if json:
+        result = {
+            "file": str(out),
+            "format": format,
+            "bytes": after,
+            "source": str(source),
+            "source_bytes": before,
+        }
+        click.echo(json_format.dumps(result))
+    elif not quiet:
         names = " and ".join(map(str, files))
-        click.echo(
-            f"{source}, {source.stat().st_size:,} bytes -> {names}, {size:,} bytes", err=True
-        )
+        click.echo(f"{source}, {before:,} bytes -> {names}, {after:,} bytes")

@@ -60,8 +60,8 @@ _IS_FOR = {
     "--bits",
     type=click.IntRange(1, 8),
     metavar="N",
-    help="For packed: so many bits for each weight.  [default: for each layer as few as "
-    "--max-error-increase allows]",
+    help="For packed: so many bits for each weight, whatever that does to the error, which `vdprune "
+    "eval` tells.  [default: for each layer as few as --max-error-increase allows]",
 )
 @click.option(
     "--max-error-increase",
@@ -167,10 +167,8 @@ def export_command(
     print_result(result, json)
     if not json:
         names = " and ".join(map(str, files))
-        click.echo(
-            f"{names}: {size:,} bytes; the arrays dense in float32: {dense:,} bytes "
-            f"({dense / size:.1f} times as much)"
-        )
+        times = f" ({dense / size:.1f} times as much)" if dense > 1.05 * size else ""
+        click.echo(f"{names}: {size:,} bytes; the arrays dense in float32: {dense:,} bytes{times}")
 
 
 def _check_options(format: str, given: dict[str, bool]) -> None:

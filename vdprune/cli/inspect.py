@@ -52,6 +52,8 @@ def _describe_training(loaded: "LoadedFile") -> dict[str, Any]:
 
 
 def _describe_weights(weights: "Weights") -> dict[str, Any]:
+    import numpy
+
     from vdprune.graph import find_shapes
 
     arrays = {**weights.weights, **weights.others}
@@ -63,7 +65,11 @@ def _describe_weights(weights: "Weights") -> dict[str, Any]:
             for node, shape in zip(weights.graph.nodes, find_shapes(weights.graph)[1:], strict=True)
         ],
         "arrays": {
-            path: {"shape": list(array.shape), "dtype": str(array.dtype)}
+            path: {
+                "shape": list(array.shape),
+                "dtype": str(array.dtype),
+                "distinct": len(numpy.unique(array[array != 0])),
+            }
             for path, array in arrays.items()
         },
     }
@@ -85,6 +91,9 @@ def _tell(loaded: "LoadedFile", result: dict[str, Any]) -> list[str]:
         arrays = ", ".join(array.path for array in node.arrays.values())
         what = f"{number:>4}  {node.operation:<20} of {inputs:<8}"
         lines.append(f"{what} -> {_size(found['shape']):<12} {arrays}".rstrip())
+    if result["encoding"] == "packed":
+        counts = [f"{path} {array['distinct']}" for path, array in result["arrays"].items()]
+        lines += ["", f"different numbers, but for zero: {', '.join(counts)}"]
     return lines
 
 

@@ -1,0 +1,79 @@
+"""Prunes trained networks to a compression, and measures what is left.
+
+python -m experiments.pruned --compression 280 runs/lenet5-paper-0.h5 runs/lenet5-paper-1.h5
+
+writes docs/results/lenet5-paper-pruned.json, all of it anew; the networks are of one arch and one
+recipe. The compression is given, not chosen: no image is looked at before the test images are.
+RESULTS.md is made of this file, too, by docs/make_results.py.
+"""
+
+import argparse
+import json
+import math
+import shlex
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe_machine
+from experiments.commands import run_command
+from experiments.results import ROOT, find_commit
+
+
+def measure_pruned(checkpoint: Path, compression: float, folder: Path) -> dict[str, Any]:
+    """Prune a network to a compression, and measure it, through the command line.
+
+    Args:
+        checkpoint: What `vdprune train` wrote.
+        compression: The least compression, |W| / |W != 0|.
+        folder: Where the pruned network goes.
+
+    Returns:
+        What `vdprune eval` says of the pruned network on the test images, what network it is, its error
+        and compression as it was trained, the command, the commit and the machine.
+    """
+    checkpoint = checkpoint.resolve()
+    pruned = folder.resolve() / f"{checkpoint.stem}-pruned.h5"
+    sparsity = math.ceil(1e5 * (1 - 1 / compression)) / 1e5
+    command = ["prune", checkpoint.name, "--target-sparsity", f"{sparsity:g}"]
+    commit = find_commit()
+    trained, _ = run_command(["inspect", checkpoint.name], checkpoint.parent)
+    own, _ = run_command(["eval", checkpoint.name], checkpoint.parent)
+    run_command([*command, "--out", str(pruned)], checkpoint.parent)
+    found, _ = run_command(["eval", pruned.name], folder)
+    return {
+        "arch": trained["arch"],
+        "recipe": trained["recipe"],
+        "seed": trained["seed"],
+        "compression_trained": own["compression"],
+        "error_trained": own["error"],
+        "command": shlex.join(["vdprune", *command]),
+        "commit": commit,
+        "machine": describe_machine(),
+        **{name: value for name, value in found.items() if name not in ("file", "kind")},
+    }
+
+
+def main() -> None:
+    """Read the arguments and prune."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
+    parser.add_argument("--compression", type=float, required=True, help="the least; above 1")
+    parser.add_argument("--folder", type=Path, default=Path("runs"), help="for the pruned files")
+    parser.add_argument("--json", type=Path, help="the file of results")
+    given = parser.parse_args()
+    if not 1 < given.compression < math.inf:
+        parser.error(f"--compression is above 1, not {given.compression:g}")
+    given.folder.mkdir(exist_ok=True, parents=True)
+    runs = [measure_pruned(each, given.compression, given.folder) for each in given.checkpoints]
+    kinds = {(run["arch"], run["recipe"]) for run in runs}
+    if len(kinds) > 1:
+        parser.error(f"one arch and one recipe at a time, not {sorted(kinds)}")
+    ((arch, recipe),) = kinds
+    path = given.json or ROOT / "docs" / "results" / f"{arch}-{recipe}-pruned.json"
+    path.parent.mkdir(exist_ok=True, parents=True)
+    results = {"arch": arch, "recipe": recipe, "runs": runs}
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
