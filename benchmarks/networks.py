@@ -14,7 +14,7 @@ class Layer:
         outputs: Units, or filters.
         kernel: Width of the square filters of a convolution; 0 for a fully connected layer.
         pad: Zeros added around the images in pixels.
-        relu: Whether ReLU follows.
+        relu: Whether ReLU follows, after the pooling, where it does the same on a quarter of the values.
         pool: Whether 2x2 max pooling follows.
     """
 
@@ -63,8 +63,8 @@ _LENET5 = Network(
     "lenet5",
     (1, 28, 28),
     (
-        Layer(1, 20, kernel=5, pool=True),
-        Layer(20, 50, kernel=5, pool=True),
+        Layer(1, 20, kernel=5, relu=True, pool=True),
+        Layer(20, 50, kernel=5, relu=True, pool=True),
         Layer(800, 500, relu=True),
         Layer(500, 10),
     ),

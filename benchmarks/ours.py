@@ -125,8 +125,8 @@ def _parts(layer: Layer) -> list[Callable]:
         if layer.kernel
         else vdprune.VariationalDropoutLinear(*sizes)
     ]
-    if layer.relu:
-        parts.append(F.relu)
     if layer.pool:
         parts.append(partial(F.max_pooling_2d, ksize=2))
+    if layer.relu:
+        parts.append(F.relu)
     return parts

@@ -98,10 +98,10 @@ def build_network(
                 modules.append(nn.Flatten())
             is_flat = True
             modules.append(linear(layer.inputs, layer.outputs))
-        if layer.relu:
-            modules.append(nn.ReLU())
         if layer.pool:
             modules.append(nn.MaxPool2d(2))
+        if layer.relu:
+            modules.append(nn.ReLU())
     return nn.Sequential(*modules)
 
 

@@ -31,7 +31,8 @@ differed from it.
 CHOICES = """\
 ## What was chosen on which images
 
-- `paper` is the paper's recipe with the authors' constants; nothing was chosen.
+- `paper` is the paper's recipe with the authors' constants; nothing was chosen. What its LeNet-5 was
+  pruned to afterwards is the compression of the paper's table, no threshold that images chose.
 - `strong`: the shares of teacher and changed images, the KL weight, the prior and the rounds of cuts
   come from trials with another program, of which some were judged by test images, others by 10,000
   held-out training images. Here the recipe was run once with 10,000 images held out before the runs

@@ -137,7 +137,7 @@ def test_numbers_too_large_for_float32_are_refused() -> None:
         (numpy.zeros(300, bool), "expected integers"),
         (numpy.full(300, "cat"), "expected integers"),
         (numpy.eye(3, dtype=int)[numpy.arange(300) % 3], "expected integers"),
-        (numpy.zeros(299, int), "300 examples have 299 labels"),
+        (numpy.zeros(299, int), "300 training examples of tiny .*have 299 labels"),
     ],
 )
 def test_unusable_labels_are_refused(labels: numpy.ndarray, message: str) -> None:

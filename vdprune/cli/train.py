@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     "--recipe",
     metavar="NAME|FILE.toml",
     help="How to train: paper; strong, sparser at the same error, with a teacher; quick, for a first "
-    "look; dense, an ordinary network; teacher, an ordinary one on changed images; or a file such as "
-    "--show-recipe prints.  [default: paper]",
+    "look; dense, an ordinary network; magnitude, the baseline; teacher, an ordinary one on changed "
+    "images; or a file such as --show-recipe prints.  [default: paper]",
 )
 @click.option(
     "--show-recipe", is_flag=True, help="Print the recipe that would be used as TOML, and stop."

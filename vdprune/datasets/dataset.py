@@ -204,7 +204,7 @@ def _as_labels(name: str, t: numpy.ndarray) -> numpy.ndarray:
 def _check_split(name: str, split: Split) -> None:
     if len(split.x) != len(split.t):
         raise DatasetError(
-            f"{name}: {len(split.x)} examples have {len(split.t)} labels: each needs one"
+            f"{split.description} have {len(split.t):,} labels: each example needs one"
         )
     if split.x.size == 0:
         raise DatasetError(f"{name}: {split.description} hold no data: shape {split.x.shape}")
@@ -213,5 +213,5 @@ def _check_split(name: str, split: Split) -> None:
         if bad.any():
             raise DatasetError(
                 f"{split.description}: {bad.sum()} with NaN or infinity, the first is number "
-                f"{bad.argmax()}; clean the data first"
+                f"{bad.argmax()}, counted from 0; clean the data first"
             )

@@ -89,7 +89,7 @@ def read_npz(path: Path) -> Weights:
     except FileFormatError:
         raise
     except Exception as error:  # whatever a damaged zip file makes zipfile raise
-        raise FileFormatError(f"{path} is damaged: {error}") from error
+        raise FileFormatError(f"{path} is damaged: {error}; use another copy") from error
 
 
 def _read_array(file: zipfile.ZipFile, name: str) -> numpy.ndarray:

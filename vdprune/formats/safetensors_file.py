@@ -112,7 +112,7 @@ def read_safetensors(path: Path) -> Weights:
     except OSError as error:
         raise FileFormatError(f"{path} can't be read: {error.strerror or error}") from error
     except Exception as error:  # whatever a damaged file makes safetensors raise
-        raise FileFormatError(f"{path} is damaged: {error}") from error
+        raise FileFormatError(f"{path} is damaged: {error}; use another copy") from error
 
 
 def load_safetensors() -> Any:
