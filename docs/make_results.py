@@ -44,8 +44,7 @@ CHOICES = """\
   held out it had left fewer errors, on one seed; on the test images of three seeds it did not, and the
   recipe stayed as it was.
 - `strong` for LeNet-5: KL weight, cuts and epochs come from trials with 10,000 images held out, one seed
-  each, the last of them with this recipe. Two seeds were run on test images, of which nothing was
-  chosen since.
+  each, the last of them with this recipe. Then the seeds above were run; nothing was chosen since.
 - `lenet5` has ReLU after its convolutions, as the code of the paper has, and unlike Caffe's network.
 - Of no run an epoch, a threshold or a seed was chosen: the figures are of the last epoch of every
   seed that was run.

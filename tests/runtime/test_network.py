@@ -152,6 +152,7 @@ def test_the_sparsest_layers_are_not_measured() -> None:
 
 
 def test_the_choice_can_be_printed(files: Any) -> None:
-    lines = runtime.load(files["lenet5"][0]).describe().splitlines()
+    *lines, last = runtime.load(files["lenet5"][0]).describe().splitlines()
+    assert last.startswith("(nonzero: share of the weights between units")
     assert [line.split()[0] for line in lines] == ["layer", "conv1", "conv2", "l3", "l4"]
     assert all("sparse" in line for line in lines[1:])

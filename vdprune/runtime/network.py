@@ -116,6 +116,7 @@ class Network:
             lines.append(
                 f"{one.layer:<16} {100 * one.density:6.2f} %  {_tell(one):<44} {_tell(many)}"
             )
+        lines.append("(nonzero: share of the weights between units that are not dead)")
         return "\n".join(lines)
 
     def _check(self, x: Any) -> numpy.ndarray:
