@@ -178,7 +178,7 @@ def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) 
     wanted = " or ".join(kinds)
     if not isinstance(kind, str) or kind not in kinds:
         found = f"it is a {kind} file" if isinstance(kind, str) else "it says nothing of vdprune"
-        if (kind, wanted) == ("vdprune-checkpoint", "vdprune-weights"):
+        if found == "it is a vdprune-checkpoint file" and wanted == "vdprune-weights":
             found += ", and `vdprune export` makes the other of it"
         raise FileFormatError(f"{path} is not a {wanted} file: {found}")
     version = attributes.get("format_version")
