@@ -9,13 +9,11 @@ this file, too, by docs/make_results.py.
 
 import argparse
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe_machine
-from experiments.commands import run_command
-from experiments.results import ROOT, find_commit
+from experiments.commands import describe_network, run_command
+from experiments.results import ROOT
 
 _CHOICE = "choosing bits by "  # what export says before the images
 
@@ -35,16 +33,13 @@ def measure_packed(checkpoint: Path, folder: Path) -> dict[str, Any]:
     checkpoint = checkpoint.resolve()
     packed = folder / f"{checkpoint.stem}.packed"
     command = ["export", checkpoint.name, "--format", "packed"]
-    commit = find_commit()
+    network = describe_network(checkpoint, command)
     exported, said = run_command([*command, "--out", str(packed.resolve())], checkpoint.parent)
-    trained, _ = run_command(["inspect", str(checkpoint)], folder)
     own, _ = run_command(["eval", str(checkpoint)], folder)
     found, _ = run_command(["eval", packed.name], folder)
     (choice,) = [line for line in said.splitlines() if line.startswith(_CHOICE)]
     return {
-        "arch": trained["arch"],
-        "recipe": trained["recipe"],
-        "seed": trained["seed"],
+        **network,
         "weights": own["weights"],
         "nonzero": own["nonzero"],
         "nonzero_packed": found["nonzero"],
@@ -54,9 +49,6 @@ def measure_packed(checkpoint: Path, folder: Path) -> dict[str, Any]:
         "error": own["error"],
         "error_packed": found["error"],
         "bits_chosen_by": choice.removeprefix(_CHOICE),
-        "command": shlex.join(["vdprune", *command]),
-        "commit": commit,
-        "machine": describe_machine(),
     }
 
 

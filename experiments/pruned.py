@@ -10,13 +10,11 @@ RESULTS.md is made of this file, too, by docs/make_results.py.
 import argparse
 import json
 import math
-import shlex
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe_machine
-from experiments.commands import run_command
-from experiments.results import ROOT, find_commit
+from experiments.commands import describe_network, run_command
+from experiments.results import ROOT
 
 
 def measure_pruned(checkpoint: Path, compression: float, folder: Path) -> dict[str, Any]:
@@ -35,20 +33,14 @@ def measure_pruned(checkpoint: Path, compression: float, folder: Path) -> dict[s
     pruned = folder.resolve() / f"{checkpoint.stem}-pruned.h5"
     sparsity = math.ceil(1e5 * (1 - 1 / compression)) / 1e5
     command = ["prune", checkpoint.name, "--target-sparsity", f"{sparsity:g}"]
-    commit = find_commit()
-    trained, _ = run_command(["inspect", checkpoint.name], checkpoint.parent)
+    network = describe_network(checkpoint, command)
     own, _ = run_command(["eval", checkpoint.name], checkpoint.parent)
     run_command([*command, "--out", str(pruned)], checkpoint.parent)
     found, _ = run_command(["eval", pruned.name], folder)
     return {
-        "arch": trained["arch"],
-        "recipe": trained["recipe"],
-        "seed": trained["seed"],
+        **network,
         "compression_trained": own["compression"],
         "error_trained": own["error"],
-        "command": shlex.join(["vdprune", *command]),
-        "commit": commit,
-        "machine": describe_machine(),
         **{name: value for name, value in found.items() if name not in ("file", "kind")},
     }
 

@@ -178,9 +178,9 @@ def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) 
     wanted = " or ".join(kinds)
     if not isinstance(kind, str) or kind not in kinds:
         found = f"it is a {kind} file" if isinstance(kind, str) else "it says nothing of vdprune"
-        if found == "it is a vdprune-checkpoint file" and wanted == "vdprune-weights":
-            found += ", and `vdprune export` makes the other of it"
-        raise FileFormatError(f"{path} is not a {wanted} file: {found}")
+        is_exportable = found == "it is a vdprune-checkpoint file" and wanted == "vdprune-weights"
+        hint = ", and `vdprune export` makes the other of it" if is_exportable else ""
+        raise FileFormatError(f"{path} is not a {wanted} file: {found}{hint}")
     version = attributes.get("format_version")
     try:
         is_known = 1 <= int(version) <= kinds[kind]  # type: ignore[arg-type]

@@ -52,27 +52,31 @@ def _describe_training(loaded: "LoadedFile") -> dict[str, Any]:
 
 
 def _describe_weights(weights: "Weights") -> dict[str, Any]:
-    import numpy
-
     from vdprune.graph import find_shapes
 
     arrays = {**weights.weights, **weights.others}
+    is_packed = weights.header["encoding"] == "packed"
     return {
         "encoding": weights.header["encoding"],
+        **({"distinct": _count_distinct(weights)} if is_packed else {}),
         "input_shape": list(weights.graph.input_shape),
         "operations": [
             {"operation": node.operation, "inputs": list(node.inputs), "shape": list(shape)}
             for node, shape in zip(weights.graph.nodes, find_shapes(weights.graph)[1:], strict=True)
         ],
         "arrays": {
-            path: {
-                "shape": list(array.shape),
-                "dtype": str(array.dtype),
-                "distinct": len(numpy.unique(array[array != 0])),
-            }
+            path: {"shape": list(array.shape), "dtype": str(array.dtype)}
             for path, array in arrays.items()
         },
     }
+
+
+def _count_distinct(weights: "Weights") -> dict[str, int]:
+    """Count what a packed file tells apart: the different numbers of each array, but for zero."""
+    import numpy
+
+    arrays = {**weights.weights, **weights.others}
+    return {path: len(numpy.unique(array[array != 0])) for path, array in arrays.items()}
 
 
 def _tell(loaded: "LoadedFile", result: dict[str, Any]) -> list[str]:
@@ -91,8 +95,8 @@ def _tell(loaded: "LoadedFile", result: dict[str, Any]) -> list[str]:
         arrays = ", ".join(array.path for array in node.arrays.values())
         what = f"{number:>4}  {node.operation:<20} of {inputs:<8}"
         lines.append(f"{what} -> {_size(found['shape']):<12} {arrays}".rstrip())
-    if result["encoding"] == "packed":
-        counts = [f"{path} {array['distinct']}" for path, array in result["arrays"].items()]
+    if "distinct" in result:
+        counts = [f"{path} {count}" for path, count in result["distinct"].items()]
         lines += ["", f"different numbers, but for zero: {', '.join(counts)}"]
     return lines
 

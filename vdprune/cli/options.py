@@ -102,9 +102,7 @@ def out_option(default: str, metavar: str, text: str = "") -> Callable[[Command]
 def check_out(out: Path, source: Path) -> None:
     """Refuse to write over what is read, and to begin what can't be written."""
     if out.resolve() == source.resolve():
-        raise ArgumentError(
-            f"{out} would be written over itself: choose another file, in most commands with --out"
-        )
+        raise ArgumentError(f"{out} would be written over itself: name another file to write")
     from vdprune.checkpoint import holds_run
     from vdprune.storage import check_output, check_writable
 
