@@ -39,6 +39,7 @@ bench-gpu: $(VENV)/.installed-test
 
 bench-inference: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.inference
+	$(BIN)/python -m benchmarks.inference.startup
 
 profile: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.profile
@@ -61,7 +62,7 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build demo benchmarks.json benchmarks-gpu.json inference.json \
+	rm -rf $(VENV) build demo benchmarks.json benchmarks-gpu.json inference.json startup.json \
 		kl-approximation.* gradient-variance.* random-labels.* \
 		*.egg-info .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis
 

@@ -56,11 +56,12 @@ def main() -> None:
     if not 1 < given.compression < math.inf:
         parser.error(f"--compression is above 1, not {given.compression:g}")
     given.folder.mkdir(exist_ok=True, parents=True)
-    runs = [measure_pruned(each, given.compression, given.folder) for each in given.checkpoints]
-    kinds = {(run["arch"], run["recipe"]) for run in runs}
+    networks = [describe_network(each.resolve(), []) for each in given.checkpoints]
+    kinds = {(network["arch"], network["recipe"]) for network in networks}
     if len(kinds) > 1:
         parser.error(f"one arch and one recipe at a time, not {sorted(kinds)}")
     ((arch, recipe),) = kinds
+    runs = [measure_pruned(each, given.compression, given.folder) for each in given.checkpoints]
     path = given.json or ROOT / "docs" / "results" / f"{arch}-{recipe}-pruned.json"
     path.parent.mkdir(exist_ok=True, parents=True)
     results = {"arch": arch, "recipe": recipe, "runs": runs}

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from threadpoolctl import threadpool_limits
 
@@ -12,3 +15,23 @@ def test_libraries_have_one_thread_inside_and_as_many_as_before_after_it() -> No
             assert blas_threads() == {1}
             raise ZeroDivisionError
         assert blas_threads() == {2}
+
+
+def test_the_kernels_library_alone_is_loaded_of_scipys_and_the_rest_works_afterwards() -> None:
+    code = (
+        "import sys; from vdprune.blas import find_blas_libraries; n = len(find_blas_libraries());"
+        "print('scipy.linalg.cython_blas' in sys.modules, 'scipy.linalg' in sys.modules);"
+        "import scipy.linalg; from scipy.linalg import cython_blas;"
+        "print(scipy.linalg.inv([[2.0]])[0, 0], n == len(find_blas_libraries()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "0.5", "True"]
+
+
+def test_a_library_that_is_loaded_already_is_taken() -> None:
+    code = (
+        "import sys, scipy.linalg; from vdprune.blas import find_blas_libraries; find_blas_libraries();"
+        "print(scipy.linalg.cython_blas is sys.modules['scipy.linalg.cython_blas'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

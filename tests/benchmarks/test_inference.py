@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.inference import __main__ as command
-from benchmarks.inference import contenders
+from benchmarks.inference import contenders, startup
 from benchmarks.inference.networks import NETWORKS, PrunedNetwork
 from benchmarks.inference.scipy_graph import ScipyGraph
 from benchmarks.inference.table import render
@@ -180,3 +180,22 @@ def test_times_in_the_readme_are_those_that_the_benchmark_wrote() -> None:
     assert table == render(written)
     for network in written["networks"].values():
         assert len(network["rows"]) == 3 * 2  # batches, threads
+
+
+def test_start_up_is_timed_and_written(tmp_path: Path) -> None:
+    path = tmp_path / "startup.json"
+    result = CliRunner().invoke(startup.main, ["--turns", "2", "--json", str(path)])
+    assert result.exit_code == 0, result.output
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert written["turns"] == 2
+    assert list(written["seconds"]) == ["lenet300", "lenet5"]
+    for low, middle, high in written["seconds"].values():
+        assert 0 < low <= middle <= high
+    assert result.stdout == startup.render(written["seconds"]) + "\n"
+
+
+def test_start_up_in_the_readme_is_what_the_benchmark_wrote() -> None:
+    path = ROOT / "docs" / "results" / "startup.json"
+    written = json.loads(path.read_text(encoding="utf-8"))
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"(docs/results/startup.json)): {startup.render(written['seconds'])}." in readme

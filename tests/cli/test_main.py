@@ -135,6 +135,18 @@ def test_a_variable_that_is_no_option_is_named(run: Run) -> None:
     )
 
 
+def test_where_a_refused_value_is_set_is_told(run: Run, tmp_path: Path) -> None:
+    typed = run("train", "--threads", "0")
+    assert "It is set in" not in typed.stderr
+    result = run("train", env={"VDPRUNE_TRAIN_THREADS": "0"})
+    assert result.returncode == 2
+    assert "It is set in the environment: VDPRUNE_TRAIN_THREADS." in result.stderr
+    (tmp_path / "c.toml").write_text("threads = 0", encoding="utf-8")
+    result = run("train", "--config", "c.toml")
+    assert result.returncode == 2
+    assert "It is set in the file of --config." in result.stderr
+
+
 def test_traceback_is_there_for_who_asks(run: Run) -> None:
     assert "Traceback" not in run("eval", "nothing.h5").stderr
     assert "Traceback" in run("eval", "nothing.h5", env={"VDPRUNE_TRACEBACK": "1"}).stderr

@@ -93,3 +93,25 @@ def test_weight_files_no_longer_know(run: Run, trained: Path) -> None:
     result = run("sweep", trained / "weights.h5")
     assert result.returncode == 1
     assert "no longer knows its weights' noise" in result.stderr
+
+
+def test_a_choice_that_is_no_better_than_guessing_is_told(run: Run, held_out: Path) -> None:
+    arguments = ("sweep", held_out, "--points", 8, "--max-error-increase")
+    assert "wrong, no less than" not in run(*arguments, 2).stderr
+    result = run(*arguments, 100)
+    assert result.returncode == 0
+    assert re.search(
+        r"the network of the chosen threshold gets \d+\.\d\d % wrong, no less than a network that says "
+        r"the same of all images, \d+\.\d\d %: the file is not trained enough to choose by",
+        result.stderr,
+    )
+
+
+def test_a_network_without_noise_is_refused_before_anything_is_said(
+    run: Run, tiny_npz: Path, tmp_path: Path
+) -> None:
+    arguments = ("train", "--dataset", tiny_npz, "--recipe", "dense", "--epochs", 1, "--quiet")
+    assert run(*arguments).returncode == 0
+    result = run("sweep", "checkpoint.h5")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1

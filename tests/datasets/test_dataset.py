@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import make_tiny_arrays
-from vdprune.datasets import Dataset, make_dataset
+from vdprune.datasets import Dataset, Split, make_dataset
 from vdprune.errors import ArgumentError, DatasetError
 
 
@@ -238,3 +238,8 @@ def test_holding_out_all_of_a_class_is_refused() -> None:
 def test_holding_out_too_many_is_refused(count: int) -> None:
     with pytest.raises(ArgumentError, match=f"{count} validation examples can't be held out"):
         make_tiny().hold_out(count)
+
+
+def test_guessing_is_wrong_for_all_but_the_commonest_label() -> None:
+    split = Split("", numpy.zeros((4, 1), "u1"), numpy.array([2, 0, 2, 1], numpy.int32))
+    assert split.guessing_error() == 50

@@ -111,12 +111,13 @@ def test_wrong_files_and_threads_are_refused(files: Any, tmp_path: Path) -> None
         runtime.load(tmp_path / "x.h5")
 
 
-def test_chainer_is_not_imported(files: Any) -> None:
+def test_chainer_is_not_imported_nor_what_takes_long(files: Any) -> None:
     code = (
         "import sys, numpy, vdprune.runtime\n"
         "network = vdprune.runtime.load(sys.argv[1])\n"
         "network.predict(numpy.zeros((3, 1, 3, 3), numpy.uint8))\n"
-        "print(sorted({'chainer', 'cupy', 'click', 'tqdm', 'matplotlib'} & set(sys.modules)))"
+        "slow = {'chainer', 'cupy', 'click', 'tqdm', 'matplotlib', 'scipy.linalg', 'scipy.sparse'}\n"
+        "print(sorted(slow & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code, files["lenet300"][0]]
     result = subprocess.run(command, capture_output=True, text=True)

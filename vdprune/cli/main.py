@@ -6,6 +6,7 @@ import sys
 import traceback
 
 import click
+from click.core import ParameterSource
 
 from vdprune.cli.bench import bench_command
 from vdprune.cli.convert import convert_command
@@ -67,7 +68,8 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except click.ClickException as error:
-        click.echo(f"vdprune: error: {_one_line(error)}{_where_to_look(error)}", err=True)
+        where = f"{_where_from(error)}{_where_to_look(error)}"
+        click.echo(f"vdprune: error: {_one_line(error)}{where}", err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("vdprune: interrupted", err=True)
@@ -112,6 +114,17 @@ def _print_traceback() -> None:
 def _one_line(error: BaseException) -> str:
     text = error.format_message() if isinstance(error, click.ClickException) else str(error)
     return " ".join(text.split()) or type(error).__name__
+
+
+def _where_from(error: click.ClickException) -> str:
+    """Say where a value that is refused was set, if it was not typed."""
+    if not isinstance(error, click.BadParameter) or error.ctx is None or error.param is None:
+        return ""
+    name = str(error.param.name)
+    source = error.ctx.get_parameter_source(name)
+    if source is ParameterSource.ENVIRONMENT:
+        return f" It is set in the environment: {error.ctx.auto_envvar_prefix}_{name.upper()}."
+    return " It is set in the file of --config." if source is ParameterSource.DEFAULT_MAP else ""
 
 
 def _where_to_look(error: click.ClickException) -> str:

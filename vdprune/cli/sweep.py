@@ -85,19 +85,27 @@ def sweep_command(
             "on: leave --max-error-increase out, or train with --validation 5000"
         )
     examples = split or data.test
-    if not quiet:
-        click.echo(f"measuring on {examples.description}", err=True)
     total = points + (0 if max_error_increase is None else _MORE)
     bar = tqdm(total=total, unit="threshold", leave=False, disable=True if quiet else None)
     with gpu_errors(), bar:
         loaded.model.to_device(device)
         sweep = Sweep(loaded.model, examples)
+        if not quiet:
+            bar.clear()
+            click.echo(f"measuring on {examples.description}", err=True)
         sweep.run(loaded.threshold, points, lambda point: bar.update())
         chosen = None
         if max_error_increase is not None:
             chosen = sweep.narrow(
                 loaded.threshold, max_error_increase, _MORE, lambda point: bar.update()
             )
+    if chosen is not None and not quiet and chosen.error >= examples.guessing_error():
+        click.echo(
+            f"the network of the chosen threshold gets {chosen.error:.2f} % wrong, no less than a network "
+            f"that says the same of all images, {examples.guessing_error():.2f} %: the file is not trained "
+            "enough to choose by",
+            err=True,
+        )
     found = {
         "file": str(checkpoint),
         "arch": loaded.arch,

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy
-import scipy.sparse
 
 from vdprune.errors import ArgumentError
 from vdprune.export.c_functions import FUNCTIONS, HELPERS, MATHEMATICAL
 from vdprune.runtime.arena import Arena
 from vdprune.runtime.layers import ACTIVATIONS, Layer, Layers
+from vdprune.sparse_rows import compress
 
 _INDEX_TYPES = ("uint8", "uint16", "uint32")
 _MOST = 2**28  # of a stride and its like: sums of a few of them fit int32_t
@@ -122,18 +122,18 @@ class Calls:
     def _call_sparse(self, number: int, layer: Layer, *arguments: Any) -> None:
         """Call a function that takes weights as rows."""
         W: Any = layer.W
-        matrix = scipy.sparse.csr_matrix(W.reshape(len(W), -1))
-        counts = numpy.diff(matrix.indptr)
-        most = max(counts.max(), matrix.indices.max(initial=0))
+        rows = compress(W)
+        counts = numpy.diff(rows.indptr)
+        most = max(counts.max(), rows.indices.max(initial=0))
         kind = next(kind for kind in _INDEX_TYPES if most <= numpy.iinfo(kind).max)
         self.arrays.append(
-            f"/* {make_harmless(layer.name)}: {tell_shape(W.shape)}, {matrix.nnz} weights */"
+            f"/* {make_harmless(layer.name)}: {tell_shape(W.shape)}, {rows.data.size} weights */"
         )
         self._call(
             f"{layer.kind}_{kind}",
             *arguments,
-            self._array("float", f"weights{number}", matrix.data),
-            self._array(f"{kind}_t", f"columns{number}", matrix.indices),
+            self._array("float", f"weights{number}", rows.data),
+            self._array(f"{kind}_t", f"columns{number}", rows.indices),
             self._array(f"{kind}_t", f"counts{number}", counts),
             self._array("float", f"bias{number}", layer.b),
         )

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from vdprune.formats.weights import Weights
 from vdprune.graph import Graph, Node, find_shapes
@@ -208,15 +206,26 @@ def _find_needed(network: _Network, constants: numpy.ndarray) -> numpy.ndarray:
 def _choose_kept(network: _Network, needed: numpy.ndarray) -> numpy.ndarray:
     """Tell which channels stay: classes of which one is needed, and at least one of each value."""
     pairs = [network.ties(number, node) for number, node in network.numbered_nodes()]
-    before, after = (numpy.concatenate(side) for side in zip(*pairs, strict=True))
-    ties = coo_matrix((numpy.ones(before.size), (before, after)), [needed.size] * 2)
-    count, classes = connected_components(ties, directed=False)
-    is_kept = numpy.zeros(count, bool)
+    classes = _find_classes(needed.size, pairs)
+    is_kept = numpy.zeros(needed.size, bool)
     is_kept[classes[needed]] = True
     for channels in network.channels:
         if not is_kept[classes[channels]].any():
             is_kept[classes[channels[0]]] = True
     return is_kept[classes]
+
+
+def _find_classes(size: int, pairs: list[tuple[numpy.ndarray, numpy.ndarray]]) -> numpy.ndarray:
+    """Find which channels are tied, directly or by others: the least number of those of each."""
+    classes = numpy.arange(size)
+    before = None
+    while before is None or (classes != before).any():
+        before = classes.copy()
+        for ends in (*pairs, *reversed(pairs)):
+            least = classes[list(ends)].min(axis=0)
+            for end in ends:
+                numpy.minimum.at(classes, end, least)
+    return classes
 
 
 # Rewriting

@@ -1,11 +1,13 @@
 """Weights as compressed sparse rows, laid out as AnnData lays out a csr_matrix on disk."""
 
+import math
 from typing import Any
 
 import numpy
-import scipy.sparse
 
-MEMBERS = ("data", "indices", "indptr")
+from vdprune.sparse_rows import SparseRows, compress, expand
+
+MEMBERS = SparseRows._fields
 
 
 def encode(W: numpy.ndarray) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:
@@ -19,15 +21,13 @@ def encode(W: numpy.ndarray) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:
 
     Source: AnnData, "On-disk format", sparse arrays, encoding version 0.1.0.
     """
-    matrix = scipy.sparse.csr_matrix(_known_to_scipy(W.reshape(len(W), -1)))
+    members = compress(W)._asdict()
     attributes = {
         "encoding-type": "csr_matrix",
         "encoding-version": "0.1.0",
-        "shape": list(matrix.shape),
+        "shape": [len(W), math.prod(W.shape[1:])],
         "weight_shape": list(W.shape),
     }
-    members = {name: getattr(matrix, name) for name in MEMBERS}
-    members["data"] = members["data"].astype(W.dtype)
     for name in ("indices", "indptr"):
         most = int(members[name].max(initial=0))
         members[name] = members[name].astype(numpy.min_scalar_type(most))
@@ -47,20 +47,10 @@ def decode(members: dict[str, numpy.ndarray], shape: tuple[int, ...]) -> numpy.n
     Raises:
         ValueError: The members are not those of such an array.
     """
-    rows = shape[0]
-    columns = int(numpy.prod(shape[1:]))
     kinds = {"data": "f", "indices": "iu", "indptr": "iu"}
     for name, kind in kinds.items():
         if members[name].ndim != 1 or members[name].dtype.kind not in kind:
             raise ValueError(
                 f"{name} is an array of {members[name].dtype} of shape {members[name].shape}"
             )
-    parts = _known_to_scipy(members["data"]), members["indices"], members["indptr"]
-    matrix = scipy.sparse.csr_matrix(parts, shape=(rows, columns))
-    matrix.check_format(full_check=True)
-    return matrix.toarray().reshape(shape).astype(members["data"].dtype, copy=False)
-
-
-def _known_to_scipy(array: numpy.ndarray) -> numpy.ndarray:
-    """SciPy has no sparse matrices of float16."""
-    return array.astype(numpy.float32) if array.dtype == numpy.float16 else array
+    return expand(SparseRows(**members), shape)

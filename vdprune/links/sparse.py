@@ -4,7 +4,6 @@ from typing import Any
 
 import chainer
 import numpy
-import scipy.sparse
 from chainer import Link, as_array
 
 from vdprune.errors import ArgumentError
@@ -12,6 +11,7 @@ from vdprune.graph import Graph, Node
 from vdprune.graph.graph import Array
 from vdprune.runtime.layers import make_layers
 from vdprune.runtime.network import Network
+from vdprune.sparse_rows import SparseRows, compress, expand
 from vdprune.threads import get_team
 
 _MOST_SHAPES = 8  # of inputs, for which a link keeps what it runs; images may have any size
@@ -28,10 +28,8 @@ class Sparse(Link):
             b: Biases, shape (out,), or None.
         """
         self.W_shape = W.shape
-        self.sparse_W = scipy.sparse.csr_matrix(W.reshape(len(W), -1))
-        self.add_persistent("data", self.sparse_W.data)
-        self.add_persistent("indices", self.sparse_W.indices)
-        self.add_persistent("indptr", self.sparse_W.indptr)
+        for name, array in compress(W)._asdict().items():
+            self.add_persistent(name, array)
         self.add_persistent("b", b)
         self._networks: dict[tuple[int, ...], Network] = {}
 
@@ -46,7 +44,7 @@ class Sparse(Link):
 
     def masked_W(self) -> numpy.ndarray:
         """The weights with their zeros, as a new array of their first shape."""
-        return self.sparse_W.toarray().reshape(self.W_shape)
+        return expand(SparseRows(self.data, self.indices, self.indptr), self.W_shape)
 
     def run(self, operation: str, x: Any, attributes: dict[str, Any]) -> numpy.ndarray:
         """Run the link as a network of one layer, sparse or dense, whichever is faster here.

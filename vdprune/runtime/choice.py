@@ -14,7 +14,7 @@ from vdprune.runtime.timing import time_in_turns
 SPARSE, DENSE = "sparse", "dense"
 
 _TURNS, _SECONDS = 5, 2e-4  # of each: shorter ones the clock does not see well
-_SURELY_SPARSE = 0.01  # share of weights up to which nothing needs to be measured
+_SURELY_SPARSE = 0.05  # share of weights up to which sparse won in every shape tried
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy
-import scipy.sparse
 
 from vdprune.kernels import inference
 from vdprune.kernels import inference_layout as k
 from vdprune.runtime.arena import Arena
 from vdprune.runtime.layers import Layer, Layers
 from vdprune.runtime.pitches import find_pitches
+from vdprune.sparse_rows import SparseRows, compress
 
 _ACTIVATIONS = {
     "": k.NOTHING,
@@ -200,12 +200,12 @@ class _Writer:
         self._floats.append(numpy.asarray(array, numpy.float32).reshape(-1))
         return place
 
-    def _sparse(self, row: numpy.ndarray, matrix: Any, places: Any) -> None:
-        """Keep a matrix's weights, and what each multiplies."""
-        row[k.WEIGHTS] = self._floats_at(matrix.data)
+    def _sparse(self, row: numpy.ndarray, rows: SparseRows, places: numpy.ndarray) -> None:
+        """Keep weights, and what each multiplies."""
+        row[k.WEIGHTS] = self._floats_at(rows.data)
         row[k.STARTS] = sum(part.size for part in self._indices)
-        self._indices += [matrix.indptr, places]
-        row[k.PLACES] = row[k.STARTS] + matrix.indptr.size
+        self._indices += [rows.indptr, places]
+        row[k.PLACES] = row[k.STARTS] + rows.indptr.size
 
     def _linear(self, layer: Layer, way: str, source: int, target: int) -> None:
         W: Any = layer.W
@@ -215,8 +215,8 @@ class _Writer:
         row = self._begin(kind, source, target, W.shape[1:], W.shape[:1])
         row[k.BIASES] = self._floats_at(layer.b)
         if way == "sparse":
-            matrix = scipy.sparse.csr_matrix(W)
-            self._sparse(row, matrix, matrix.indices)
+            rows = compress(W)
+            self._sparse(row, rows, rows.indices)
         else:
             row[k.WEIGHTS] = self._floats_at(W)
         self._finish(row, layer)
@@ -277,14 +277,14 @@ def _three(shape: Any) -> tuple[int, ...]:
     return tuple(shape) if len(shape) == 3 else (math.prod(shape), 1, 1)
 
 
-def _shifted(layer: Layer, shape: tuple[int, ...]) -> tuple[Any, Any]:
+def _shifted(layer: Layer, shape: tuple[int, ...]) -> tuple[SparseRows, numpy.ndarray]:
     """Find how far from a window's first pixel each weight's pixel lies, images one after the other."""
     W: Any = layer.W
-    matrix = scipy.sparse.csr_matrix(W.reshape(len(W), -1))
-    channels, down, across = numpy.unravel_index(matrix.indices, W.shape[1:])
-    filters = numpy.repeat(numpy.arange(len(W)), numpy.diff(matrix.indptr))
+    rows = compress(W)
+    channels, down, across = numpy.unravel_index(rows.indices, W.shape[1:])
+    filters = numpy.repeat(numpy.arange(len(W)), numpy.diff(rows.indptr))
     groups = layer.attributes["groups"]
     channels = channels + filters // (len(W) // groups) * W.shape[1]
     dilate = layer.attributes["dilate"]
     places = (channels * shape[1] + down * dilate[0]) * shape[2] + across * dilate[1]
-    return matrix, places
+    return rows, places

@@ -258,8 +258,8 @@ class Checkpoints(Extension):
         if stop:
             steps = trainer.updater.iteration
             raise TrainingInterruptedError(
-                f"stopped in epoch {self._epochs_before + trainer.updater.epoch + 1} after {steps} "
-                f"step{'' if steps == 1 else 's'}"
+                f"stopped in epoch {self._epochs_before + trainer.updater.epoch + 1}, after {steps} "
+                f"step{'' if steps == 1 else 's'} of the run"
             )
 
 
