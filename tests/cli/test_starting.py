@@ -99,7 +99,9 @@ def test_what_was_interrupted_before_the_first_step_goes_on(
         prepare(start_run, order, lambda: next(steps))
     last = capsys.readouterr().err.splitlines()[-1]
     assert exit_.value.code == 143
-    assert last.endswith(f"stopped in epoch 1, after 2 steps of the run; {TEACHER} is written, {how}")
+    assert last.endswith(
+        f"stopped in epoch 1, after 2 steps of the run; {TEACHER} is written, {how}"
+    )
 
     with pytest.raises(ArgumentError, match=f"only its teacher's in {TEACHER}, and .* paper"):
         prepare(resume_run, replace(order, recipe=None))

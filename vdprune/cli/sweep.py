@@ -101,9 +101,9 @@ def sweep_command(
             )
     if chosen is not None and not quiet and chosen.error >= examples.guessing_error():
         click.echo(
-            f"the network of the chosen threshold gets {chosen.error:.2f} % wrong, no less than a network "
-            f"that says the same of all images, {examples.guessing_error():.2f} %: the file is not trained "
-            "enough to choose by",
+            f"the network of the chosen threshold gets {chosen.error:.2f} % wrong, no less than a "
+            f"network that says the same of all images, {examples.guessing_error():.2f} %: the file is "
+            "not trained enough to choose by",
             err=True,
         )
     found = {
