@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
+from vdprune.garbage import paused_collector
+
+with paused_collector():
+    from numba import njit
 
 # What vectorisation needs of "fast" mathematics; numbers that are not finite keep their meaning.
 _FAST = {"contract", "reassoc", "nsz", "arcp"}

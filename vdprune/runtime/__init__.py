@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vdprune.formats import load_weights
+from vdprune.garbage import paused_collector
 from vdprune.runtime.network import Network, make_network
 
 __all__ = ["Network", "load", "make_network"]
@@ -22,4 +23,5 @@ def load(path: str | Path, threads: int = 1) -> Network:
         FileFormatError: The file is missing, damaged or something else.
         ArgumentError: The network does what the runtime can't do, or so many threads can't be had.
     """
-    return make_network(load_weights(path), threads)
+    with paused_collector():
+        return make_network(load_weights(path), threads)
