@@ -35,3 +35,21 @@ def test_a_library_that_is_loaded_already_is_taken() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+def test_where_the_library_does_not_load_alone_its_package_is_loaded() -> None:
+    code = (
+        "import sys, vdprune.blas as blas\n"
+        "find = blas.PathFinder.find_spec\n"
+        "class Loader:\n"
+        "    create_module = staticmethod(lambda spec: None)\n"
+        "    def exec_module(self, module): raise ImportError\n"
+        "def find_broken(name, path):\n"
+        "    spec = find(name, path)\n"
+        "    spec.loader = Loader()\n"
+        "    return spec\n"
+        "blas.PathFinder = type('Finder', (), {'find_spec': staticmethod(find_broken)})\n"
+        "print(len(blas.find_blas_libraries()) > 0, 'scipy.linalg' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]

@@ -22,18 +22,23 @@ def find_blas_libraries() -> list[Any]:
 
 
 def _load_kernels_blas() -> None:
-    """Import it without all else of its package, which takes a fifth of a second."""
-    if _KERNELS_BLAS in sys.modules:
-        return
+    """Import it, without all else of its package, which takes a fifth of a second, if that works."""
     import scipy
 
-    spec = PathFinder.find_spec(_KERNELS_BLAS, [str(Path(scipy.__file__).parent / "linalg")])
-    if spec is None or spec.loader is None or "scipy.linalg" in sys.modules:
-        importlib.import_module(_KERNELS_BLAS)
-        return
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[_KERNELS_BLAS] = module
-    spec.loader.exec_module(module)
+    folder = str(Path(scipy.__file__).parent / "linalg")
+    spec = PathFinder.find_spec(_KERNELS_BLAS, [folder])
+    if spec is not None and spec.loader is not None and not _is_imported():
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[_KERNELS_BLAS] = module
+        try:
+            spec.loader.exec_module(module)
+        except ImportError:
+            del sys.modules[_KERNELS_BLAS]
+    importlib.import_module(_KERNELS_BLAS)
+
+
+def _is_imported() -> bool:
+    return _KERNELS_BLAS in sys.modules or "scipy.linalg" in sys.modules
 
 
 class OneBlasThread:
