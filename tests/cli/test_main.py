@@ -137,14 +137,16 @@ def test_a_variable_that_is_no_option_is_named(run: Run) -> None:
 
 def test_where_a_refused_value_is_set_is_told(run: Run, tmp_path: Path) -> None:
     typed = run("train", "--threads", "0")
-    assert "It is set in" not in typed.stderr
+    assert "set in" not in typed.stderr
     result = run("train", env={"VDPRUNE_TRAIN_THREADS": "0"})
     assert result.returncode == 2
-    assert "It is set in the environment: VDPRUNE_TRAIN_THREADS." in result.stderr
+    assert (
+        "(set in the environment, VDPRUNE_TRAIN_THREADS; `vdprune train -h` shows" in result.stderr
+    )
     (tmp_path / "c.toml").write_text("threads = 0", encoding="utf-8")
     result = run("train", "--config", "c.toml")
     assert result.returncode == 2
-    assert "It is set in the file of --config." in result.stderr
+    assert "(set in c.toml; `vdprune train -h` shows" in result.stderr
 
 
 def test_traceback_is_there_for_who_asks(run: Run) -> None:
@@ -316,3 +318,12 @@ def test_closed_output_is_no_bug(trained: Path, closed: str) -> None:
     )
     assert result.returncode == 0
     assert "bug" not in result.stdout + result.stderr
+
+
+def test_the_end_is_not_spent_on_collecting_garbage() -> None:
+    code = (
+        "import atexit, gc, sys; from vdprune.cli.main import main; sys.argv[1:] = ['--version'];"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 0)); main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"

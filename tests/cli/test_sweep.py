@@ -102,7 +102,8 @@ def test_a_choice_that_is_no_better_than_guessing_is_told(run: Run, held_out: Pa
     assert result.returncode == 0
     assert re.search(
         r"the network of the chosen threshold gets \d+\.\d\d % wrong, no less than a network that says "
-        r"the same of all images, \d+\.\d\d %: the file is not trained enough to choose by",
+        r"the same of all images, \d+\.\d\d %: accept less with --max-error-increase, or train for "
+        r"longer",
         result.stderr,
     )
 
@@ -115,3 +116,11 @@ def test_a_network_without_noise_is_refused_before_anything_is_said(
     result = run("sweep", "checkpoint.h5")
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_an_increase_that_is_no_number_is_refused(run: Run, value: str) -> None:
+    for command in ("sweep", "export"):
+        result = run(command, "nothing.h5", f"--max-error-increase={value}")
+        assert result.returncode == 2
+        assert "Invalid value for '--max-error-increase'" in result.stderr

@@ -392,3 +392,13 @@ def test_compact_files(tmp_path: Path, arch: str, ending: str) -> None:
     numpy.testing.assert_allclose(
         evaluate_graph(loaded.graph, arrays_of(loaded), x), expected, rtol=1e-5, atol=1e-5
     )
+
+
+def test_weights_that_are_not_finite_are_no_reason_to_warn() -> None:
+    graph = chain("relu")
+    arrays = make_arrays(graph, density=1)
+    arrays["l/W"][1] = 0  # the unit that is constant
+    arrays["m/W"][0, 0] = numpy.inf
+    compacted = compact_weights(make_weights(graph, arrays))
+    assert shapes_of(compacted)["m/W"] == (3, 4)
+    assert compacted.weights["m/W"][0, 0] == numpy.inf

@@ -7,6 +7,7 @@ import click
 
 from vdprune.cli.options import (
     FILE,
+    PERCENT,
     check_out,
     config_option,
     dataset_options,
@@ -65,7 +66,7 @@ _IS_FOR = {
 )
 @click.option(
     "--max-error-increase",
-    type=click.FloatRange(min=0),
+    type=PERCENT,
     metavar="PERCENT",
     help="For packed: how many images may become wrong or right, of those that training held out, or "
     f"of 10,000 training images where it held out none.  [default: {_MOST_CHANGED}]",

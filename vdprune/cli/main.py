@@ -1,6 +1,7 @@
 """The `vdprune` command: its subcommands, and what becomes of errors."""
 
 import difflib
+import gc
 import os
 import sys
 import traceback
@@ -13,6 +14,7 @@ from vdprune.cli.convert import convert_command
 from vdprune.cli.eval import eval_command
 from vdprune.cli.export import export_command
 from vdprune.cli.inspect import inspect_command
+from vdprune.cli.options import CONFIG
 from vdprune.cli.plot import plot_command
 from vdprune.cli.prune import prune_command
 from vdprune.cli.report import report_command
@@ -68,8 +70,7 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except click.ClickException as error:
-        where = f"{_where_from(error)}{_where_to_look(error)}"
-        click.echo(f"vdprune: error: {_one_line(error)}{where}", err=True)
+        click.echo(f"vdprune: error: {_one_line(error)}{_where_to_look(error)}", err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("vdprune: interrupted", err=True)
@@ -88,6 +89,7 @@ def main() -> None:
             err=True,
         )
         code = FAILED
+    gc.freeze()  # or Python goes through all that Numba made before it ends, for half a second
     sys.exit(code or DONE)
 
 
@@ -116,20 +118,22 @@ def _one_line(error: BaseException) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def _where_from(error: click.ClickException) -> str:
-    """Say where a value that is refused was set, if it was not typed."""
-    if not isinstance(error, click.BadParameter) or error.ctx is None or error.param is None:
-        return ""
-    name = str(error.param.name)
-    source = error.ctx.get_parameter_source(name)
-    if source is ParameterSource.ENVIRONMENT:
-        return f" It is set in the environment: {error.ctx.auto_envvar_prefix}_{name.upper()}."
-    return " It is set in the file of --config." if source is ParameterSource.DEFAULT_MAP else ""
-
-
 def _where_to_look(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f" (`{context.command_path} -h` shows how it is used)" if context else ""
+    if context is None:
+        return ""
+    return f" ({_where_from(error, context)}`{context.command_path} -h` shows how it is used)"
+
+
+def _where_from(error: click.ClickException, context: click.Context) -> str:
+    """Say where a value that is refused was set, if it was not typed."""
+    if not isinstance(error, click.BadParameter) or error.param is None:
+        return ""
+    name = str(error.param.name)
+    source = context.get_parameter_source(name)
+    if source is ParameterSource.ENVIRONMENT:
+        return f"set in the environment, {context.auto_envvar_prefix}_{name.upper()}; "
+    return f"set in {context.meta[CONFIG]}; " if source is ParameterSource.DEFAULT_MAP else ""
 
 
 def _quit_quietly() -> int:

@@ -1,5 +1,6 @@
 """Options that several subcommands share."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -11,6 +12,22 @@ from vdprune.errors import ArgumentError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
+CONFIG = "vdprune.config"  # under which a context keeps the file of --config
+
+
+class _Percent(click.FloatRange):
+    """Percentage points of the error: not negative, and a number, which NaN is not."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
+
+
+PERCENT = _Percent(min=0)
 
 
 class _Gpu(click.ParamType):
@@ -110,7 +127,7 @@ def check_out(out: Path, source: Path) -> None:
     check_output(out)
     if holds_run(out):
         raise ArgumentError(
-            f"{out} is the checkpoint of a training run: give another file with --out, or remove it"
+            f"{out} is the checkpoint of a training run: name another file to write, or remove it"
         )
 
 
@@ -143,6 +160,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     def refuse(text: str) -> NoReturn:
         raise click.BadParameter(f"{path} {text}", ctx, param)
 
+    ctx.meta[CONFIG] = path
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 

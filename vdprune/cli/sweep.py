@@ -9,6 +9,7 @@ import click
 
 from vdprune.cli.options import (
     FILE,
+    PERCENT,
     config_option,
     dataset_options,
     gpu_option,
@@ -26,7 +27,7 @@ _MORE = 8  # points that are spent on the choice
 @dataset_options("the one that the network was trained on")
 @click.option(
     "--max-error-increase",
-    type=click.FloatRange(min=0),
+    type=PERCENT,
     metavar="PERCENT",
     help="Choose the threshold that leaves the fewest weights with at most this much more error than "
     "at the file's own threshold. Needs images that training held out (train --validation).",
@@ -36,7 +37,8 @@ _MORE = 8  # points that are spent on the choice
     type=click.IntRange(min=3),
     default=32,
     show_default=True,
-    help="How many thresholds to measure.",
+    metavar="N",
+    help=f"How many thresholds to measure; up to {_MORE} more go to the choice.",
 )
 @click.option(
     "--picture",
@@ -102,8 +104,8 @@ def sweep_command(
     if chosen is not None and not quiet and chosen.error >= examples.guessing_error():
         click.echo(
             f"the network of the chosen threshold gets {chosen.error:.2f} % wrong, no less than a "
-            f"network that says the same of all images, {examples.guessing_error():.2f} %: the file is "
-            "not trained enough to choose by",
+            f"network that says the same of all images, {examples.guessing_error():.2f} %: accept less "
+            "with --max-error-increase, or train for longer",
             err=True,
         )
     found = {

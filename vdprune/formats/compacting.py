@@ -277,7 +277,8 @@ class _Writer:
         outputs, inputs = self._network.channels[number], self._network.channels[node.inputs[0]]
         own = self._network.own(node)
         W, folded = own["W"].copy(), _with_padding(node, self._constants[inputs])
-        b = own.get("b", 0) + _by_pair(W).sum(axis=2) @ numpy.nan_to_num(folded)
+        with numpy.errstate(all="ignore"):  # of weights that are not finite
+            b = own.get("b", 0) + _by_pair(W).sum(axis=2) @ numpy.nan_to_num(folded)
         W[:, ~numpy.isnan(folded)] = 0
         W[~self._needed[outputs]] = 0
         node = self._store(node, "W", W[is_kept][:, self._is_kept[inputs]])
