@@ -395,10 +395,7 @@ def test_compact_files(tmp_path: Path, arch: str, ending: str) -> None:
 
 
 def test_weights_that_are_not_finite_are_no_reason_to_warn() -> None:
-    graph = chain("relu")
-    arrays = make_arrays(graph, density=1)
-    arrays["l/W"][1] = 0  # the unit that is constant
+    arrays = make_arrays(chain("relu"), density=1)
     arrays["m/W"][0, 0] = numpy.inf
-    compacted = compact_weights(make_weights(graph, arrays))
-    assert shapes_of(compacted)["m/W"] == (3, 4)
+    compacted = compact_weights(make_weights(chain("relu"), arrays))
     assert compacted.weights["m/W"][0, 0] == numpy.inf
