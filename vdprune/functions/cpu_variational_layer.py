@@ -40,10 +40,9 @@ class CpuVariationalLayer(VariationalLayer):
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         x, self.W, self.log_sigma2, *rest = (_plain(array) for array in inputs)
-        W = self.W
-        self.mean, self.variance, self.alpha, self.slope = (numpy.empty_like(W) for _ in range(4))
+        self.alpha, self.slope = numpy.empty_like(self.W), numpy.empty_like(self.W)
         y, divergence = self.products(x, rest[0] if rest else None)
-        return y, numpy.asarray(divergence, W.dtype)
+        return y, numpy.asarray(divergence, self.W.dtype)
 
     def flat(self, *names: str) -> list[Any]:
         """Return arrays that are shaped like W as one-dimensional ones.

@@ -40,16 +40,19 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
         filters = len(self.W) if self.alive is None else self.alive.shape[0]
         y = numpy.empty((len(x), filters, *self.out_size), x.dtype)
         key = new_key()
+        mean, variance = numpy.empty_like(self.W), numpy.empty_like(self.W)
         divergence = kernels.cpu.weight_moments(
             *self.flat("W", "log_sigma2"),
             self.threshold,
             self.mask_variance,
             self.k1,
-            *self.flat("mean", "variance", "alpha", "slope"),
+            mean.reshape(-1),
+            variance.reshape(-1),
+            *self.flat("alpha", "slope"),
         )
         kept = ~(self.alpha < 0) if self.mask_variance else None
         self.way = choose_products(self.W.shape, self.geometry, self.groups, self.out_size, kept)
-        self.factors = self.way.weights(self.mean), self.way.weights(self.variance)
+        self.factors = self.way.weights(mean), self.way.weights(variance)
         self.tasks = cut_into_tasks(len(x), x.itemsize, self.way, products=2)
         shape = len(x), filters, math.prod(self.out_size)
         self.slopes = numpy.empty(shape, y.dtype)

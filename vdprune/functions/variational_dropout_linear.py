@@ -30,87 +30,79 @@ class VariationalDropoutLinearFunction(CpuVariationalLayer):
     """The outputs are shared among threads."""
 
     def products(self, x: Any, b: Any) -> tuple[Any, float]:
-        if self.alive is None:
-            self.x, self.squared_x = x, x * x
-        else:
-            self.x = numpy.empty((len(x), len(self.alive.inputs)), x.dtype)
-            self.squared_x = numpy.empty_like(self.x)
-            kernels.linear.select(x, self.alive.inputs, self.x, self.squared_x)
-        self.has_bias = b is not None
+        self.x, self.has_bias, key = x, b is not None, new_key()
         width = len(self.W) if self.alive is None else self.alive.shape[0]
-        y, key = numpy.empty((len(x), width), x.dtype), new_key()
+        y = numpy.empty((len(x), width), x.dtype)
         if b is None:
             b = numpy.zeros(width, x.dtype)
         if self.alive is None:
-            self.numbers = numpy.arange(width, dtype=numpy.uint32)
+            self.input_numbers, self.output_numbers = (
+                numpy.arange(x.shape[1]),
+                numpy.arange(width, dtype="u4"),
+            )
         else:
-            self.numbers = self.alive.output_numbers
+            self.input_numbers, self.output_numbers = self.alive.inputs, self.alive.output_numbers
             y[:] = b  # which is all that an output without weights has
+            b = b[self.output_numbers]
+        noise = numpy.empty((0, 0), y.dtype)
+        if self.noise is not None:
+            noise = numpy.ascontiguousarray(self.noise.T[self.output_numbers], y.dtype)
+        panels, squares = kernels.products.lay_out_turned(x, self.input_numbers)
         team = get_team()
         # 150 is what else is done to a weight, in multiplications
         self.parts = team.split(len(self.W), self.W.size * (2 * len(x) + 150))
-        self.slopes = [numpy.empty((len(x), r.stop - r.start), x.dtype) for r in self.parts]
-        return y, sum(
-            team.run(
-                [
-                    partial(
-                        kernels.linear.forward,
-                        self.x,
-                        self.squared_x,
-                        (self.W[rows], self.log_sigma2[rows]),
-                        b[self.numbers[rows]],
-                        self.threshold,
-                        self.mask_variance,
-                        self.k1,
-                        self._moments_at(rows),
-                        self.numbers[rows],
-                        self.noise_scale,
-                        self._noise_at(self.numbers[rows], y),
-                        *key,
-                        y,
-                        slopes,
-                    )
-                    for rows, slopes in zip(self.parts, self.slopes, strict=True)
-                ]
+        self.slopes = numpy.empty((len(self.W), len(x)), x.dtype)
+        tasks = [
+            partial(
+                kernels.linear.forward,
+                panels,
+                squares,
+                self.W[rows],
+                self.log_sigma2[rows],
+                b[rows],
+                self.threshold,
+                self.mask_variance,
+                self.k1,
+                self.alpha[rows],
+                self.slope[rows],
+                self.output_numbers[rows],
+                self.noise_scale,
+                noise[rows],
+                *key,
+                y,
+                self.slopes[rows],
             )
-        )
-
-    def _moments_at(self, rows: slice) -> tuple[Any, ...]:
-        return self.mean[rows], self.variance[rows], self.alpha[rows], self.slope[rows]
-
-    def _noise_at(self, outputs: Any, y: Any) -> Any:
-        """Take the noise that was given for some outputs, or an empty array."""
-        if self.noise is None:
-            return numpy.empty((0, 0), y.dtype)
-        return numpy.ascontiguousarray(self.noise[:, outputs], y.dtype)
+            for rows in self.parts
+        ]
+        return y, sum(team.run(tasks))
 
     def product_gradients(
         self, g: Any, g_divergence: float, wants_x: bool
     ) -> tuple[Any, Any, Any, Any]:
         g_W, g_log_sigma2 = numpy.empty_like(self.W), numpy.empty_like(self.W)
-        shape = self.x.shape if wants_x else (0, 0)
+        shape = (len(g), len(self.input_numbers)) if wants_x else (0, 0)
         parts_of_g_x = [numpy.empty(shape, g.dtype) for _ in self.parts]
-        get_team().run(
-            [
-                partial(
-                    kernels.linear.backward,
-                    g,
-                    self.x,
-                    self.squared_x,
-                    self.W[rows],
-                    self.mask_variance,
-                    self._moments_at(rows),
-                    self.numbers[rows],
-                    slopes,
-                    g_divergence,
-                    wants_x,
-                    g_W[rows],
-                    g_log_sigma2[rows],
-                    g_x,
-                )
-                for rows, slopes, g_x in zip(self.parts, self.slopes, parts_of_g_x, strict=True)
-            ]
-        )
+        tasks = [
+            partial(
+                kernels.linear.backward,
+                g,
+                self.x,
+                self.input_numbers,
+                self.W[rows],
+                self.mask_variance,
+                self.alpha[rows],
+                self.slope[rows],
+                self.output_numbers[rows],
+                self.slopes[rows],
+                g_divergence,
+                wants_x,
+                g_W[rows],
+                g_log_sigma2[rows],
+                g_x,
+            )
+            for rows, g_x in zip(self.parts, parts_of_g_x, strict=True)
+        ]
+        get_team().run(tasks)
         g_x = sum(parts_of_g_x[1:], start=parts_of_g_x[0]) if wants_x else None
         if wants_x and self.alive is not None:
             g_inputs, g_x = g_x, numpy.zeros((len(g), self.alive.shape[1]), g.dtype)

@@ -11,6 +11,7 @@ _MODULES = (
     "linear",
     "noise",
     "pooling",
+    "products",
     "sparse_convolution",
     "unfolding",
     "winograd",

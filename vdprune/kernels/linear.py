@@ -1,7 +1,8 @@
 """What a linear layer with noisy weights does on the CPU, for some of its outputs.
 
 From the weights to the draws, and back: nothing of Python is needed in between, so that threads which
-have some of the outputs each do not wait for each other.
+have some of the outputs each do not wait for each other. Some outputs at a time go through all of it, so
+that what is made of their weights stays in the processor's cache.
 """
 
 from typing import Any
@@ -10,41 +11,29 @@ import numpy
 
 from vdprune.kernels.compiled import compiled
 from vdprune.kernels.cpu import weight_gradients, weight_moments
-from vdprune.kernels.noise import sample
+from vdprune.kernels.noise import sample_turned
+from vdprune.kernels.products import TILE_ROWS, lay_out, make_panels, multiply
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "0ff5156150ee46ff"
+_TAKEN_FROM_ELSEWHERE = "425c03d933dfd483"
 
-__all__ = ["backward", "forward", "select"]
+__all__ = ["backward", "forward"]
 
-
-@compiled
-def select(x: Any, inputs: Any, selected: Any, squared: Any) -> None:
-    """Take some of the inputs, and square them.
-
-    Args:
-        x: Inputs, shape (batch, all inputs).
-        inputs: Numbers of those to take.
-        selected: Result, shape (batch, inputs).
-        squared: Result: its squares.
-    """
-    for i in range(x.shape[0]):
-        for j in range(inputs.size):
-            value = x[i, inputs[j]]
-            selected[i, j] = value
-            squared[i, j] = value * value
+_GROUP_BYTES = 2**17  # of the moments of the outputs that are gone through at a time
 
 
 @compiled
 def forward(
-    x: Any,
-    squared_x: Any,
-    weights: Any,
+    panels: Any,
+    squares: Any,
+    W: Any,
+    log_sigma2: Any,
     b: Any,
     threshold: float,
     mask_variance: bool,
     k1: float,
-    moments: Any,
+    alpha: Any,
+    slope: Any,
     outputs: Any,
     noise_scale: float,
     noise: Any,
@@ -56,55 +45,73 @@ def forward(
     """Draw pre-activations.
 
     Args:
-        x: Inputs, shape (batch, inputs).
-        squared_x: Their squares.
-        weights: W and log_sigma2 of the outputs, shape (outputs, inputs) each.
+        panels: Inputs, as `vdprune.kernels.products.lay_out_turned` lays them out.
+        squares: Their squares.
+        W: Means theta of the weights, shape (outputs, inputs).
+        log_sigma2: Logarithms of their variances.
         b: Biases of the outputs.
         threshold: Weights with a log alpha above it are masked.
         mask_variance: Whether their variance is masked, too.
         k1: As `weight_moments` takes it.
-        moments: Results: mean, variance, alpha and slope of `weight_moments`, shaped like W.
+        alpha: Result of `weight_moments`, shaped like W.
+        slope: Another.
         outputs: Numbers of the outputs, uint32.
         noise_scale: As `vdprune.kernels.noise.sample` takes it.
-        noise: Standard normal draws to use, shape (batch, outputs); empty for new ones.
+        noise: Standard normal draws to use, shape (outputs, batch); empty for new ones.
         key0: First half of the key of the noise.
         key1: Second half.
         y: Result: the pre-activations, shape (batch, all outputs); these outputs' columns are written.
-        slopes: Result: their slopes by the variance, shape (batch, outputs).
+        slopes: Result: their slopes by the variance, shape (outputs, batch).
 
     Returns:
         The KL divergence of the weights, summed.
     """
-    W, log_sigma2 = weights
-    mean, variance, alpha, slope = moments
-    divergence = weight_moments(
-        W.reshape(-1),
-        log_sigma2.reshape(-1),
-        threshold,
-        mask_variance,
-        k1,
-        mean.reshape(-1),
-        variance.reshape(-1),
-        alpha.reshape(-1),
-        slope.reshape(-1),
-    )
-    draws = numpy.dot(x, mean.T)
-    numpy.dot(squared_x, variance.T, slopes)
-    sample(draws, slopes, outputs, noise_scale, noise, key0, key1)
-    for i in range(draws.shape[0]):
-        for j in range(draws.shape[1]):
-            y[i, outputs[j]] = draws[i, j] + b[j]
+    rows, inputs = W.shape
+    batch = y.shape[0]
+    group = _rows_of_a_group(inputs, W.itemsize)
+    # two arrays: see _log_alpha in vdprune/kernels/cpu.py
+    mean, variance = numpy.empty(group * inputs, W.dtype), numpy.empty(group * inputs, W.dtype)
+    draws = numpy.empty((group, batch), W.dtype)
+    divergence = 0.0
+    for first in range(0, rows, group):
+        last = min(first + group, rows)
+        part, size = slice(first * inputs, last * inputs), (last - first) * inputs
+        divergence += weight_moments(
+            W.reshape(-1)[part],
+            log_sigma2.reshape(-1)[part],
+            threshold,
+            mask_variance,
+            k1,
+            mean[:size],
+            variance[:size],
+            alpha.reshape(-1)[part],
+            slope.reshape(-1)[part],
+        )
+        here = slopes[first:last]
+        multiply(mean, inputs, 1, last - first, panels, batch, draws.reshape(-1))
+        multiply(variance, inputs, 1, last - first, squares, batch, here.reshape(-1))
+        given = noise[first:last]
+        sample_turned(draws, here, outputs[first:last], noise_scale, given, key0, key1)
+        for i in range(batch):
+            for j in range(last - first):
+                y[i, outputs[first + j]] = draws[j, i] + b[first + j]
     return divergence
+
+
+@compiled
+def _rows_of_a_group(inputs: int, itemsize: int) -> int:
+    return max(1, _GROUP_BYTES // (2 * inputs * itemsize * TILE_ROWS)) * TILE_ROWS
 
 
 @compiled
 def backward(
     g: Any,
     x: Any,
-    squared_x: Any,
+    inputs: Any,
     W: Any,
     mask_variance: bool,
-    moments: Any,
+    alpha: Any,
+    slope: Any,
     outputs: Any,
     slopes: Any,
     g_divergence: float,
@@ -117,11 +124,12 @@ def backward(
 
     Args:
         g: Gradient of the pre-activations, shape (batch, all outputs).
-        x: Inputs.
-        squared_x: Their squares.
+        x: Inputs, shape (batch, all inputs).
+        inputs: Numbers of those that the weights are for.
         W: Means theta of the weights.
         mask_variance: Whether the variance of masked weights is masked, too.
-        moments: As `forward` left them.
+        alpha: As `forward` left it.
+        slope: As `forward` left it.
         outputs: Numbers of the outputs.
         slopes: As `forward` left them.
         g_divergence: Gradient of the KL divergence.
@@ -130,27 +138,58 @@ def backward(
         g_log_sigma2: Result: gradient of log_sigma2.
         g_x: Result: what these outputs add to the gradient of the inputs.
     """
-    mean, variance, alpha, slope = moments
+    rows, columns = W.shape
+    batch = x.shape[0]
     g_mean, g_variance = numpy.empty_like(slopes), numpy.empty_like(slopes)
-    for i in range(slopes.shape[0]):
-        for j in range(slopes.shape[1]):
-            g_mean[i, j] = g[i, outputs[j]]
-            g_variance[i, j] = g_mean[i, j] * slopes[i, j]
-    numpy.dot(g_mean.T, x, g_W)
-    numpy.dot(g_variance.T, squared_x, g_log_sigma2)
-    weight_gradients(
-        W.reshape(-1),
-        alpha.reshape(-1),
-        slope.reshape(-1),
-        mask_variance,
-        g_divergence,
-        g_W.reshape(-1),
-        g_log_sigma2.reshape(-1),
-    )
+    for j in range(rows):
+        for i in range(batch):
+            g_mean[j, i] = g[i, outputs[j]]
+        for i in range(batch):
+            g_variance[j, i] = g_mean[j, i] * slopes[j, i]
+    panels, squares = lay_out(x, inputs)
+    group = _rows_of_a_group(columns, W.itemsize)
+    for first in range(0, rows, group):
+        last = min(first + group, rows)
+        part = slice(first * columns, last * columns)
+        to_W, to_log_sigma2 = g_W.reshape(-1)[part], g_log_sigma2.reshape(-1)[part]
+        multiply(g_mean[first:last].reshape(-1), batch, 1, last - first, panels, columns, to_W)
+        by_variance = g_variance[first:last].reshape(-1)
+        multiply(by_variance, batch, 1, last - first, squares, columns, to_log_sigma2)
+        weight_gradients(
+            W.reshape(-1)[part],
+            alpha.reshape(-1)[part],
+            slope.reshape(-1)[part],
+            mask_variance,
+            g_divergence,
+            to_W,
+            to_log_sigma2,
+        )
     if wants_x:
-        numpy.dot(g_mean, mean, g_x)
-        through_variance = numpy.dot(g_variance, variance)
+        means, variances = make_panels(columns, rows, x), make_panels(columns, rows, x)
+        _lay_out_moments(W, alpha, mask_variance, means, variances)
+        through_variance = numpy.empty_like(g_x)
+        multiply(g_mean.reshape(-1), 1, batch, batch, means, columns, g_x.reshape(-1))
+        flat = through_variance.reshape(-1)
+        multiply(g_variance.reshape(-1), 1, batch, batch, variances, columns, flat)
         two = x.dtype.type(2)
-        for i in range(x.shape[0]):
-            for j in range(x.shape[1]):
-                g_x[i, j] += two * x[i, j] * through_variance[i, j]
+        for i in range(batch):
+            for j in range(columns):
+                g_x[i, j] += two * x[i, inputs[j]] * through_variance[i, j]
+
+
+@compiled
+def _lay_out_moments(W: Any, alpha: Any, mask_variance: bool, means: Any, variances: Any) -> None:
+    """Compute mean and variance of the weights once more, as right factors."""
+    number = W.dtype.type
+    zero, width = number(0), means.shape[2]
+    for p in range(means.shape[0]):
+        first = p * width
+        here = min(width, W.shape[1] - first)
+        for k in range(W.shape[0]):
+            for lane in range(here):
+                w, value = W[k, first + lane], alpha[k, first + lane]
+                is_cut = value < zero
+                means[p, k, lane] = zero if is_cut else w
+                variances[p, k, lane] = zero if is_cut and mask_variance else abs(value) * w * w
+            for lane in range(here, width):
+                means[p, k, lane] = variances[p, k, lane] = zero

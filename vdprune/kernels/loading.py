@@ -59,6 +59,7 @@ def _call_each() -> None:
         linear,
         noise,
         pooling,
+        products,
         sparse_convolution,
         unfolding,
         winograd,
@@ -68,11 +69,12 @@ def _call_each() -> None:
     cpu.weight_moments(a, b, 3.0, False, 0.0, c, d, e, f)
     cpu.weight_gradients(a, e, f, False, 0.0, b, c)
     y, numbers = numpy.ones((1, 1), numpy.float32), numpy.zeros(1, numpy.uint32)
-    moments = y, y.copy(), y.copy(), y.copy()
-    results = y.copy(), y.copy()
-    linear.forward(y, y, (y, y), a, 3.0, False, 0.0, moments, numbers, 1.0, y[:0], 0, 0, *results)
-    linear.select(y, numpy.zeros(1, numpy.intp), y.copy(), y.copy())
-    linear.backward(y, y, y, y, False, moments, numbers, y, 0.0, True, *moments[:3])
+    inputs, moments, draws = numpy.zeros(1, numpy.intp), (y.copy(), y.copy()), (y.copy(), y.copy())
+    factors = products.lay_out_turned(y, inputs)
+    settings = 3.0, False, 0.0
+    linear.forward(*factors, y, y, a, *settings, *moments, numbers, 1.0, y[:0], 0, 0, *draws)
+    gradients = y.copy(), y.copy(), y.copy()
+    linear.backward(y, y, inputs, y, False, *moments, numbers, y, 0.0, True, *gradients)
     noise.sample(y, y.copy(), numbers, 1.0, y[:0], 0, 0)
     cpu.cross_entropy(y, numpy.zeros(1, numpy.int32), y.copy())
     pixels = numpy.ones((1, 1), numpy.uint8)

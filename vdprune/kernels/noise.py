@@ -11,7 +11,7 @@ from vdprune.kernels.vector_math import four_normals
 # See vdprune/kernels/cpu.py.
 _TAKEN_FROM_ELSEWHERE = "06f14512dfa768e1"
 
-__all__ = ["sample"]
+__all__ = ["sample", "sample_turned"]
 
 
 @compiled
@@ -47,6 +47,47 @@ def sample(
             row = i + k * quarter
             if row < rows:
                 add_noise(noise[k], noise_scale, mean[row], variance[row])
+
+
+@compiled
+def sample_turned(
+    mean: Any, variance: Any, columns: Any, noise_scale: float, given: Any, key0: int, key1: int
+) -> None:
+    """Do what `sample` does, with the same draws, to arrays that lie transposed.
+
+    Args:
+        mean: Means, a row for each of the columns, and rows that are left alone.
+        variance: Variances, likewise.
+        columns: Number of each column, uint32.
+        noise_scale: What standard normal draws are multiplied by to get the noise.
+        given: Standard normal draws to use, likewise; empty for new ones.
+        key0: First half of the key of the noise, below 2^32.
+        key1: Second half.
+    """
+    rows = mean.shape[1]
+    quarter = (rows + 3) // 4
+    numbers = numpy.arange(quarter).astype(numpy.uint32)
+    noise = numpy.empty((4, quarter), mean.dtype)
+    flat = noise.reshape(-1)
+    first, second = numpy.uint32(key0), numpy.uint32(key1)
+    for j in range(columns.size):
+        if given.size > 0:
+            add_noise(given[j], noise_scale, mean[j], variance[j])
+            continue
+        _draw_down(columns[j], numbers, first, second, noise[0], noise[1], noise[2], noise[3])
+        add_noise(flat[:rows], noise_scale, mean[j], variance[j])
+
+
+@compiled
+def _draw_down(
+    column: Any, rows: Any, key0: Any, key1: Any, a: Any, b: Any, c: Any, d: Any
+) -> None:
+    """Draw standard normal numbers for the rows of a column: see `draw_noise`."""
+    number = a.dtype.type
+    for i in range(rows.size):
+        normals = four_normals(column, rows[i], key0, key1)
+        a[i], b[i] = number(normals[0]), number(normals[1])
+        c[i], d[i] = number(normals[2]), number(normals[3])
 
 
 @compiled

@@ -1,0 +1,219 @@
+"""Matrix products, a tile of the result in registers at a time.
+
+A factor is laid out for it once, for several products, or while it is made; a BLAS library would lay out
+both factors anew for each product.
+"""
+
+from typing import Any
+
+import numpy
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy import uintp
+
+from vdprune.kernels.compiled import compiled
+
+__all__ = ["TILE_ROWS", "lay_out", "lay_out_turned", "make_panels", "multiply"]
+
+# A tile of two registers in a row, AVX2's sixteen: twelve for the sums, the others for the factors.
+TILE_ROWS = 6
+_REGISTERS = 2
+_REGISTER_BYTES = 32
+_PANEL_BYTES = _REGISTERS * _REGISTER_BYTES
+
+
+@intrinsic
+def _tile(
+    typing_context: Any,
+    a: Any,
+    start: Any,
+    row_step: Any,
+    step: Any,
+    rows: Any,
+    panel: Any,
+    place: Any,
+    length: Any,
+    out: Any,
+    first: Any,
+    pitch: Any,
+) -> Any:
+    """Compute up to six rows of a product, as wide as a panel: see `multiply`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a_type, _, _, _, _, panel_type, _, _, out_type, _, _ = signature.args
+        a, start, row_step, step, rows, panel, place, length, out, first, pitch = arguments
+        number, index = context.get_value_type(a_type.dtype), ir.IntType(32)
+        size = a_type.dtype.bitwidth // 8
+        lanes = _REGISTER_BYTES // size
+        vector = ir.VectorType(number, lanes)
+        undefined = ir.Constant(vector, ir.Undefined)
+
+        def pointer(array_type: Any, array: Any, at: Any) -> Any:
+            data = context.make_array(array_type)(context, builder, array).data
+            return builder.gep(data, [at])
+
+        def along(base: Any, k: int) -> Any:
+            return builder.bitcast(
+                builder.gep(base, [ir.Constant(start.type, k * lanes)]), vector.as_pointer()
+            )
+
+        def spread(value: Any) -> Any:
+            one = builder.insert_element(undefined, value, ir.Constant(index, 0))
+            mask = ir.Constant(ir.VectorType(index, lanes), [0] * lanes)
+            return builder.shuffle_vector(one, undefined, mask)
+
+        # rows beyond the last are the last once more
+        last = builder.sub(rows, ir.Constant(rows.type, 1))
+        numbers = [ir.Constant(rows.type, k) for k in range(TILE_ROWS)]
+        numbers = [builder.select(builder.icmp_signed("<", k, rows), k, last) for k in numbers]
+        lefts = [pointer(a_type, a, builder.add(start, builder.mul(row_step, k))) for k in numbers]
+        zero = ir.Constant(vector, [0.0] * lanes)
+        sums = [
+            [cgutils.alloca_once_value(builder, zero) for _ in range(_REGISTERS)] for _ in numbers
+        ]
+        for row in sums:
+            for total in row:
+                builder.store(zero, total)
+        with cgutils.for_range(builder, length, intp=length.type) as loop:
+            below = builder.add(
+                place, builder.mul(loop.index, ir.Constant(place.type, lanes * _REGISTERS))
+            )
+            here = pointer(panel_type, panel, below)
+            rights = [builder.load(along(here, k), align=size) for k in range(_REGISTERS)]
+            for left, row in zip(lefts, sums, strict=True):
+                at = builder.gep(left, [builder.mul(loop.index, step)])
+                factor = spread(builder.load(at))
+                for right, total in zip(rights, row, strict=True):
+                    product = builder.fmul(factor, right, flags=("contract",))
+                    added = builder.fadd(builder.load(total), product, flags=("contract",))
+                    builder.store(added, total)
+        for k, row in zip(numbers, sums, strict=True):
+            there = pointer(out_type, out, builder.add(first, builder.mul(pitch, k)))
+            for register, total in enumerate(row):
+                builder.store(builder.load(total), along(there, register), align=size)
+        return context.get_dummy_value()
+
+    place_type = types.intp
+    left_types = a, *[place_type] * 4
+    return types.void(
+        *left_types, panel, place_type, place_type, out, place_type, place_type
+    ), generate
+
+
+@compiled
+def make_panels(columns: int, length: int, like: Any) -> Any:
+    """Make room for a right factor.
+
+    Args:
+        columns: How many columns it has.
+        length: How many rows.
+        like: An array of its dtype.
+
+    Returns:
+        Its panels, each of neighbouring columns: shape (panels, length, columns of a panel). What is
+        beyond the last column does not count, but is to be a number.
+    """
+    width = _PANEL_BYTES // like.itemsize
+    return numpy.empty(((columns + width - 1) // width, length, width), like.dtype)
+
+
+@compiled
+def lay_out(x: Any, inputs: Any) -> Any:
+    """Lay out some columns of a matrix as a right factor.
+
+    Args:
+        x: The matrix, two-dimensional and contiguous.
+        inputs: Numbers of the columns.
+
+    Returns:
+        The factor, and one of its squares: see `make_panels`.
+    """
+    panels = make_panels(inputs.size, x.shape[0], x)
+    squares = make_panels(inputs.size, x.shape[0], x)
+    length, width = uintp(panels.shape[1]), uintp(panels.shape[2])
+    numbers, pitch, columns = x.reshape(-1), uintp(x.shape[1]), uintp(inputs.size)
+    a, b = panels.reshape(-1), squares.reshape(-1)
+    for p in range(uintp(panels.shape[0])):
+        first, place = p * width, p * length * width
+        here, begin = min(width, columns - first), uintp(inputs[first])
+        if here == width and uintp(inputs[first + width - uintp(1)]) == begin + width - uintp(1):
+            for k in range(length):
+                for lane in range(width):
+                    value = numbers[k * pitch + begin + lane]
+                    a[place + k * width + lane] = value
+                    b[place + k * width + lane] = value * value
+            continue
+        for k in range(length):
+            for lane in range(here):
+                value = numbers[k * pitch + uintp(inputs[first + lane])]
+                a[place + k * width + lane] = value
+                b[place + k * width + lane] = value * value
+            for lane in range(here, width):
+                a[place + k * width + lane] = b[place + k * width + lane] = 0
+    return panels, squares
+
+
+@compiled
+def lay_out_turned(x: Any, inputs: Any) -> Any:
+    """Lay out the transpose of some columns of a matrix as a right factor.
+
+    Args:
+        x: The matrix, two-dimensional and contiguous.
+        inputs: Numbers of the columns.
+
+    Returns:
+        The factor, and one of its squares: see `make_panels`.
+    """
+    panels = make_panels(x.shape[0], inputs.size, x)
+    squares = make_panels(x.shape[0], inputs.size, x)
+    length, width = uintp(panels.shape[1]), uintp(panels.shape[2])
+    numbers, pitch, rows = x.reshape(-1), uintp(x.shape[1]), uintp(x.shape[0])
+    a, b = panels.reshape(-1), squares.reshape(-1)
+    for p in range(uintp(panels.shape[0])):
+        first = p * width
+        here = min(width, rows - first)
+        for k in range(length):
+            column, place = uintp(inputs[k]), (p * length + k) * width
+            for lane in range(here):
+                value = numbers[(first + lane) * pitch + column]
+                a[place + lane] = value
+                b[place + lane] = value * value
+            for lane in range(here, width):
+                a[place + lane] = b[place + lane] = 0
+    return panels, squares
+
+
+@compiled
+def multiply(
+    a: Any, row_step: int, step: int, rows: int, panels: Any, columns: int, out: Any
+) -> None:
+    """Multiply matrices.
+
+    Args:
+        a: Numbers of the left factor, one-dimensional.
+        row_step: How far its rows lie apart in that.
+        step: How far its columns do.
+        rows: How many rows it has.
+        panels: The right factor: see `make_panels`.
+        columns: How many columns it has.
+        out: Result, one-dimensional: the rows one after the other.
+    """
+    count, length, width = panels.shape
+    flat = panels.reshape(-1)
+    spare = numpy.empty(TILE_ROWS * width, out.dtype)
+    for p in range(count):
+        first, place = p * width, p * length * width
+        left = columns - first
+        for r in range(0, rows, TILE_ROWS):
+            height = min(TILE_ROWS, rows - r)
+            start = r * row_step
+            if left >= width:
+                there = r * columns + first
+                _tile(a, start, row_step, step, height, flat, place, length, out, there, columns)
+                continue
+            _tile(a, start, row_step, step, height, flat, place, length, spare, 0, width)
+            for i in range(height):
+                for lane in range(left):
+                    out[(r + i) * columns + first + lane] = spare[i * width + lane]
