@@ -26,7 +26,7 @@ from vdprune.kernels.waiting import stay_awake
 _DEFAULT = 2
 # Multiplications of a part. A thread that is woken has to fetch what it works on, too: at 10 million
 # two threads were slower than one.
-_LEAST_WORK = 15_000_000
+_LEAST_WORK = 5_000_000
 # How long a thread stays awake that waits for another, in rounds of `stay_awake`: about a millisecond.
 _PATIENCE = 2000
 
@@ -42,7 +42,9 @@ def split(length: int, work: float, most: int) -> list[slice]:
     Returns:
         The parts, one at least.
     """
-    count = max(1, min(most, length, int(work // _LEAST_WORK)))
+    count = min(most, length, int(work // _LEAST_WORK))
+    if count < 2:
+        return [slice(0, length)]
     edges = (length * i // count for i in range(count + 1))
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
@@ -73,12 +75,14 @@ class Team:
         """
         return split(length, work, self.size)
 
-    def run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    def run(self, tasks: Sequence[Callable[[], Any]], use_blas: bool = True) -> list[Any]:
         """Do some tasks at the same time.
 
         Args:
             tasks: What to do. Only the calling thread has the caller's ``chainer.config``, floating
                 point settings of NumPy and the like.
+            use_blas: Whether they multiply matrices with a BLAS library, which is then held to one
+                thread.
 
         Returns:
             What each returned, in their order.
@@ -86,13 +90,15 @@ class Team:
         Raises:
             BaseException: What the first task in that order raised, of those that did.
         """
-        with OneBlasThread():
-            if len(tasks) < 2 or not self._can_help() or not self._free.acquire(blocking=False):
-                return [task() for task in tasks]
-            try:
-                return self._run(tasks)
-            finally:
-                self._free.release()
+        if use_blas:
+            with OneBlasThread():
+                return self.run(tasks, use_blas=False)
+        if len(tasks) < 2 or not self._can_help() or not self._free.acquire(blocking=False):
+            return [task() for task in tasks]
+        try:
+            return self._run(tasks)
+        finally:
+            self._free.release()
 
     def _can_help(self) -> bool:
         """Whether there are helpers; a forked process has none of its parent's threads."""
@@ -241,7 +247,9 @@ _size: int | None = None
 
 def get_team() -> Team:
     """Return the threads that layers share their work among: two, or what `limited_threads` says."""
-    return get_team_of(_size or _checked(None))
+    size = _size or _checked(None)
+    team = _teams.get(size)
+    return get_team_of(size) if team is None or team.is_broken else team
 
 
 def get_team_of(size: int) -> Team:

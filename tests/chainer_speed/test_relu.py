@@ -29,9 +29,9 @@ def test_it_is_chainers(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -
     team = Team(size)
     counts: list[int] = []
 
-    def count(tasks: Any, run: Any = team.run) -> Any:
+    def count(tasks: Any, run: Any = team.run, **options: Any) -> Any:
         counts.append(len(tasks))
-        return run(tasks)
+        return run(tasks, **options)
 
     monkeypatch.setattr(team, "run", count)
     monkeypatch.setattr(module, "get_team", lambda: team)

@@ -17,13 +17,22 @@ import numpy
 from chainer import FunctionNode, Variable, config
 from chainer._backprop_utils import backprop_step
 from chainer.functions.activation.relu import ReLU
-from chainer.variable import _check_grad_type
+from chainer.variable import VariableNode, _check_grad_type
 
 from vdprune.chainer_speed.relu import relu_gradient
 
 _CHECKS_NOTHING = FunctionNode.check_type_forward
 
 _rank = operator.attrgetter("_rank")
+_requires_grad = operator.attrgetter("_requires_grad")
+_ARRAYS = {numpy.ndarray}
+
+# What Chainer's initializer of a Variable sets, but for what is each one's own.
+_PLAIN_VARIABLE = {
+    name: value
+    for name, value in vars(Variable(numpy.zeros(()))).items()
+    if name not in ("_requires_grad", "_data", "_node")
+}
 
 
 def apply(original: Any, function: Any, inputs: Any) -> Any:
@@ -74,7 +83,16 @@ def plain_variable(array: Any, requires_grad: bool = True) -> Any:
     Returns:
         The variable.
     """
-    return Variable._init_unchecked(array, requires_grad=requires_grad, is_chainerx_array=False)
+    variable, node = Variable.__new__(Variable), VariableNode.__new__(VariableNode)
+    vars(variable).update(_PLAIN_VARIABLE)
+    variable._requires_grad, variable._data, variable._node = requires_grad, [array], node
+    node._variable, node.name = weakref.ref(variable), None
+    node._requires_grad, node._layout = requires_grad, None
+    if array is None:
+        node.dtype = node.shape = None
+    else:
+        node.dtype, node.shape = array.dtype, array.shape
+    return variable
 
 
 def _plain_variables(inputs: Any) -> list[Any] | None:
@@ -110,15 +128,17 @@ def _apply(function: Any, variables: list[Any]) -> tuple[Any, ...]:
         function._check_data_type_forward(arrays)
     function._input_indexes_to_retain = function._output_indexes_to_retain = None
     outputs = function.forward(arrays)
-    _check_outputs(function, outputs)
+    if type(outputs) is not tuple or set(map(type, outputs)) != _ARRAYS or function.is_elementwise:
+        _check_outputs(function, outputs)
+    function._output_count = len(outputs)
+    requires_grad = any(map(_requires_grad, variables))
+    results = tuple([plain_variable(y, requires_grad) for y in outputs])
     if function._output_layouts is None:
         function._output_layouts = (None,) * len(outputs)
-    function._output_count = len(outputs)
-    requires_grad = any(x._requires_grad for x in variables)
-    results = tuple([plain_variable(y, requires_grad) for y in outputs])
-    for result, layout in zip(results, function._output_layouts, strict=True):
-        if layout is not None:
-            result._layout = result._node._layout = layout
+    else:
+        for result, layout in zip(results, function._output_layouts, strict=True):
+            if layout is not None:
+                result._layout = result._node._layout = layout
     if config.enable_backprop:
         _connect(function, variables, outputs, results, config.lazy_grad_sum)
     return results
@@ -130,7 +150,7 @@ def _check_outputs(function: Any, outputs: Any) -> None:
     for y in outputs:
         if y is not None and not isinstance(y, chainer.get_array_types()):
             raise TypeError(f"{function.label}: forward must return arrays, not {type(y)}")
-    if function.is_elementwise and any(y.shape != outputs[0].shape for y in outputs):
+    if function.is_elementwise and any(y.shape != outputs[0].shape for y in outputs[1:]):
         shapes = ", ".join(str(y.shape) for y in outputs)
         raise RuntimeError(f"{function.label} is elementwise and returned shapes {shapes}")
 

@@ -17,6 +17,7 @@ def is_plain(array: Any) -> bool:
     """
     return (
         isinstance(array, numpy.ndarray)
-        and array.dtype in (numpy.float32, numpy.float64)
-        and not intel64.should_use_ideep(">=auto")
+        and array.dtype.char in "fd"
+        and array.dtype.isnative
+        and not (intel64.is_ideep_available() and intel64.should_use_ideep(">=auto"))
     )

@@ -43,7 +43,8 @@ def max_pool(original: Any, function: Any, inputs: tuple[Any, ...]) -> tuple[Any
         [
             partial(kernels.pooling.max_pool, planes[part], *geometry, y[part], positions[part])
             for part in team.split(len(planes), x.size * _WORK)
-        ]
+        ],
+        use_blas=False,
     )
     shape = images, channels, *out_size
     function._in_shape, function._in_dtype = x.shape, x.dtype
@@ -77,6 +78,7 @@ def max_pool_gradient(original: Any, function: Any, inputs: tuple[Any, ...]) -> 
         [
             partial(kernels.pooling.max_unpool, planes[part], positions[part], *geometry, g_x[part])
             for part in team.split(len(planes), g_x.size * _WORK)
-        ]
+        ],
+        use_blas=False,
     )
     return (g_x.reshape(pooling._in_shape),)

@@ -28,8 +28,12 @@ def relu(original: Any, function: Any, inputs: tuple[Any, ...]) -> tuple[Any, ..
         return original(function, inputs)
     y = numpy.empty_like(x)
     function.retain_outputs((0,))
-    _share(lambda x, y: numpy.maximum(x, 0, out=y), x, y)
+    _share(_rectify, x, y)
     return (y,)
+
+
+def _rectify(x: Any, y: Any) -> None:
+    numpy.maximum(x, 0, out=y)
 
 
 def relu_gradient(function: Any, g_outputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -59,4 +63,5 @@ def _share(do: Any, *arrays: Any) -> None:
     if len(parts) == 1:
         do(*flat)
     else:
-        team.run([partial(do, *(array[part] for array in flat)) for part in parts])
+        tasks = [partial(do, *(array[part] for array in flat)) for part in parts]
+        team.run(tasks, use_blas=False)

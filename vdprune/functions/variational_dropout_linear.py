@@ -74,7 +74,7 @@ class VariationalDropoutLinearFunction(CpuVariationalLayer):
             )
             for rows in self.parts
         ]
-        return y, sum(team.run(tasks))
+        return y, sum(team.run(tasks, use_blas=False))
 
     def product_gradients(
         self, g: Any, g_divergence: float, wants_x: bool
@@ -102,7 +102,7 @@ class VariationalDropoutLinearFunction(CpuVariationalLayer):
             )
             for rows, g_x in zip(self.parts, parts_of_g_x, strict=True)
         ]
-        get_team().run(tasks)
+        get_team().run(tasks, use_blas=False)
         g_x = sum(parts_of_g_x[1:], start=parts_of_g_x[0]) if wants_x else None
         if wants_x and self.alive is not None:
             g_inputs, g_x = g_x, numpy.zeros((len(g), self.alive.shape[1]), g.dtype)
@@ -153,9 +153,10 @@ def variational_dropout_linear(
     batch = x.shape[:n_batch_axes]
     outputs = len(W) if alive is None else alive.shape[0]
     check_noise(noise, (*batch, outputs))
-    flat_x = (
-        x if x.ndim == 2 else F.reshape(x, (math.prod(batch), math.prod(x.shape[n_batch_axes:])))
-    )
+    flat_x = x
+    if x.ndim != 2:
+        flat = math.prod(batch), math.prod(x.shape[n_batch_axes:])
+        flat_x = F.reshape(x, flat) if isinstance(x, Variable) else x.reshape(flat)
     inputs = [as_variable(v) for v in (flat_x, W, log_sigma2, b) if v is not None]
     fused = _choose(*(v.array for v in inputs), alive=alive)
     if fused is not None:

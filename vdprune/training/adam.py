@@ -1,6 +1,8 @@
 """Chainer's Adam, its update of a parameter in one pass on the CPU, of all in one launch on a GPU."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -11,43 +13,56 @@ from chainer.optimizers import adam
 
 from vdprune import kernels
 from vdprune.functions.choice import Fused, choose_fused
-from vdprune.threads import get_team
+from vdprune.threads import get_team, split
 
-_WORK = 20  # multiplications that take as long as the update of a weight
+_WORK = 60  # multiplications that take as long as the update of a weight, which waits for memory
 
 
-class _Settings:
-    """What the kernel needs of the hyperparameters; computed once a step for all parameters.
+class _Updates:
+    """What the rules of an optimizer share: the step's settings, and parameters that wait.
 
-    On a GPU parameters wait here until all can be updated in one launch.
+    While the optimizer goes through them, parameters wait here until all can be updated at once.
     """
 
     def __init__(self) -> None:
-        self._key: Any = None
+        self._t = 0
         self._settings: tuple[float, ...] | None = None
         self._waiting: dict[Any, list[Any]] = {}
-        self.is_collecting = False
+        self._is_collecting = False
 
-    def update_on_gpu(self, arrays: tuple[Any, ...], settings: tuple[float, ...]) -> None:
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Let parameters wait, until the end at the latest."""
+        self._is_collecting, self._t = True, 0
+        try:
+            yield
+        finally:
+            self._is_collecting = False
+            self.update_waiting()
+
+    def update(self, fused: Fused, arrays: tuple[Any, ...], settings: tuple[float, ...]) -> None:
         """Update a parameter, or let it wait for `update_waiting`."""
-        device = arrays[0].device
-        self._waiting.setdefault((device.id, arrays[0].dtype, settings), []).append(arrays)
-        if not self.is_collecting:
+        place = fused, getattr(arrays[0], "device", None), arrays[0].dtype, settings
+        self._waiting.setdefault(place, []).append(arrays)
+        if not self._is_collecting:
             self.update_waiting()
 
     def update_waiting(self) -> None:
         """Update what waits."""
         waiting, self._waiting = self._waiting, {}
-        for (_, _, settings), parameters in waiting.items():
-            with parameters[0][0].device:
+        for (fused, device, _, settings), parameters in waiting.items():
+            if fused == "cpu":
+                _update_on_cpu(parameters, settings)
+                continue
+            with device:
                 kernels.cuda.adam(parameters, *settings)
 
     def at(self, hyperparam: Any, t: int) -> tuple[float, ...] | None:
         """Return beta1, beta2, epsilon and the step size of a step; None if it is not a plain one."""
-        values = hyperparam.get_dict() if len(vars(hyperparam)) > 1 else vars(hyperparam.parent)
-        key = (t, *values.values())
-        if key != self._key:
-            self._key, self._settings = key, self._compute(values, t)
+        if len(vars(hyperparam)) > 1:  # a parameter's own
+            return self._compute(hyperparam.get_dict(), t)
+        if self._t != t or not self._is_collecting:
+            self._t, self._settings = t, self._compute(vars(hyperparam.parent), t)
         return self._settings
 
     def _compute(self, values: dict[str, Any], t: int) -> tuple[float, ...] | None:
@@ -60,17 +75,35 @@ class _Settings:
         return beta1, beta2, values["eps"], rate
 
 
+def _update_on_cpu(parameters: list[Any], settings: tuple[float, ...]) -> None:
+    """Update parameters: threads have a part each of those that are large enough."""
+    team = get_team()
+    work = sum(arrays[0].size for arrays in parameters) * _WORK
+    shares: list[list[Any]] = [[] for _ in team.split(len(parameters), work)]
+    for arrays in parameters:
+        flat, size = [array.reshape(-1) for array in arrays], arrays[0].size
+        parts = split(size, size * _WORK * len(shares), len(shares))
+        for share, part in zip(shares, parts, strict=False):
+            share.append([array[part] for array in flat])
+    team.run([partial(_update_share, share, settings) for share in shares], use_blas=False)
+
+
+def _update_share(share: list[Any], settings: tuple[float, ...]) -> None:
+    for arrays in share:
+        kernels.cpu.adam(*arrays, *settings)
+
+
 class AdamRule(adam.AdamRule):
     """Update rule of `Adam`.
 
     Args:
         parent: The optimizer's hyperparameters.
-        settings: What the rules of the optimizer share.
+        updates: What the rules of the optimizer share.
     """
 
-    def __init__(self, parent: Any, settings: _Settings) -> None:
+    def __init__(self, parent: Any, updates: _Updates) -> None:
         super().__init__(parent)
-        self._settings = settings
+        self._updates = updates
 
     def update(self, param: Parameter) -> None:
         """Update a parameter in place.
@@ -80,33 +113,22 @@ class AdamRule(adam.AdamRule):
                 what is not in float32 or float64, is left to Chainer's own rule.
         """
         data, gradient = param._data[0], param._grad
-        fused = None if self._is_watched(param) else _choose(data, gradient)
-        if fused is None:
+        if gradient is None or self._is_watched(param):
             super().update(param)
             return
         if self._state is None or (
             # it was loaded, or the parameter has moved
-            fused == "cuda" and getattr(self._state["m"], "device", None) != data.device
+            getattr(self._state["m"], "device", None) != getattr(data, "device", None)
         ):
             self._init_states(param)
-        settings = self._settings.at(self.hyperparam, self.t + 1)
+        settings = self._updates.at(self.hyperparam, self.t + 1)
         arrays = data, gradient, self._state["m"], self._state["v"]
-        if settings is None or _choose(*arrays) != fused:
+        fused = None if settings is None else _choose(*arrays)
+        if settings is None or fused is None:
             super().update(param)
             return
         self.t += 1
-        if fused == "cuda":
-            self._settings.update_on_gpu(arrays, settings)
-            return
-        flat = [array.reshape(-1) for array in arrays]
-        team = get_team()
-        parts = team.split(data.size, _WORK * data.size)
-        if len(parts) == 1:
-            kernels.cpu.adam(*flat, *settings)
-        else:
-            team.run(
-                [partial(kernels.cpu.adam, *(a[part] for a in flat), *settings) for part in parts]
-            )
+        self._updates.update(fused, arrays, settings)
 
     def _is_watched(self, param: Parameter) -> bool:
         hooks = self._hookable
@@ -130,26 +152,22 @@ class Adam(chainer.optimizers.Adam):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._settings = _Settings()
+        self._updates = _Updates()
 
     def create_update_rule(self) -> AdamRule:
         """Make a parameter's update rule."""
-        return AdamRule(self.hyperparam, self._settings)
+        return AdamRule(self.hyperparam, self._updates)
 
     def update(self, lossfun: Any = None, *args: Any, **kwds: Any) -> None:
         """Update the parameters, as Chainer's method does."""
-        self._settings.is_collecting = True
-        try:
+        with self._updates.collecting():
             super().update(lossfun, *args, **kwds)
-        finally:
-            self._settings.is_collecting = False
-            self._settings.update_waiting()  # of an update that was interrupted
 
     def reallocate_cleared_grads(self) -> None:
         """Give parameters without a gradient zeros, as Chainer's method does, if there are such.
 
         Chainer calls it before hooks, too, so those see the parameters updated.
         """
-        self._settings.update_waiting()
+        self._updates.update_waiting()
         if any(param._grad is None for param in self.target.params()):
             super().reallocate_cleared_grads()
