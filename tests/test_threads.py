@@ -80,6 +80,26 @@ def test_an_error_of_any_thread_reaches_the_caller(failing: int) -> None:
     assert team.run([lambda: 1, lambda: 2]) == [1, 2]
 
 
+@pytest.mark.parametrize("patience", [0, 1, 10**4])
+def test_threads_that_sleep_and_threads_that_stay_awake(
+    patience: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "_PATIENCE", patience)
+    team = Team(2)
+    for number in range(2000):
+        assert team.run([lambda: 1, partial(abs, number)], use_blas=False) == [1, number]
+
+
+def test_a_thread_falls_asleep() -> None:
+    team = Team(2)
+    team.run([lambda: 1, lambda: 2])
+    time.sleep(0.2)
+    before = time.process_time()
+    time.sleep(0.2)
+    assert time.process_time() - before < 0.1
+    assert team.run([lambda: 1, lambda: 2]) == [1, 2]
+
+
 def test_after_an_error_no_other_task_begins() -> None:
     done: list[int] = []
     tasks = [

@@ -256,10 +256,6 @@ MENDS: dict[
         contextlib.nullcontext,
         _put_in_front("graph", "apply", "FunctionNode", "apply"),
     ),
-    "chainer.functions.activation.relu": (
-        contextlib.nullcontext,
-        _put_in_front("relu", "relu", "ReLU", "forward_cpu"),
-    ),
     "chainer.functions.array.as_strided": (_numpy_with_sctypes, _mend_as_strided),
     "chainer.functions.array.resize_images": (contextlib.nullcontext, _mend_resize_images),
     "chainer.functions.pooling.max_pooling_nd": (contextlib.nullcontext, _mend_max_pooling),

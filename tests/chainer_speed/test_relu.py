@@ -36,7 +36,7 @@ def test_it_is_chainers(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(team, "run", count)
     monkeypatch.setattr(module, "get_team", lambda: team)
     x = Variable(ARRAYS[name])
-    (expected,) = ReLU.forward_cpu.__wrapped__(ReLU(), (x.array,))
+    (expected,) = ReLU().forward_cpu((x.array,))
     g = numpy.random.default_rng(3).standard_normal(x.shape).astype(x.dtype)
     y = F.relu(x)
     y.grad = g

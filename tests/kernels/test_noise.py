@@ -49,6 +49,24 @@ def test_noise_is_philox_through_box_and_muller(
 
 
 @dtypes
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (101, 10)])
+@pytest.mark.parametrize("is_given", [False, True])
+def test_what_lies_transposed_gets_the_same(
+    shape: tuple[int, int], is_given: bool, dtype: str
+) -> None:
+    random = numpy.random.default_rng(0)
+    mean, variance = random.standard_normal(shape), random.uniform(-0.2, 3, shape)
+    given = random.standard_normal(shape if is_given else (0, 0)).astype(dtype)
+    columns = random.integers(0, 2**32, shape[1], "u4")
+    expected = mean.astype(dtype), variance.astype(dtype)
+    found = [numpy.ascontiguousarray(array.T) for array in expected]
+    kernels.sample(*expected, columns, 0.7, given, 5, 6)
+    kernels.sample_turned(*found, columns, 0.7, numpy.ascontiguousarray(given.T), 5, 6)
+    for array, turned in zip(expected, found, strict=True):
+        numpy.testing.assert_allclose(turned.T, array, rtol=1e-5, atol=1e-6)
+
+
+@dtypes
 @pytest.mark.parametrize("noise_scale", [1.0, 0.3, 0.0])
 def test_samples(noise_scale: float, dtype: str) -> None:
     mean = numpy.random.randn(99, 10).astype(dtype)

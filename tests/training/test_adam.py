@@ -7,7 +7,7 @@ import numpy
 import pytest
 from chainer import Link, Parameter, serializers
 
-from vdprune import Adam
+from vdprune import Adam, threads
 
 
 def make_link(dtype: str = "f") -> Link:
@@ -45,6 +45,36 @@ def test_steps_are_chainers(options: dict[str, Any], dtype: str) -> None:
     assert mine.dtype == dtype
     tolerance = {"f4": 1e-6, "f8": 1e-14, "f2": 0}[dtype]
     numpy.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance)
+
+
+def test_threads_have_parts_of_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_LEAST_WORK", 1000)
+
+    def make_net() -> Link:
+        net = Link()
+        with net.init_scope():
+            for name, size in (("a", 7), ("b", 501), ("c", 0), ("d", 1), ("e", 33)):
+                setattr(net, name, Parameter(numpy.linspace(-1, 1, size)))
+        return net
+
+    nets = make_net(), make_net()
+    optimizers = Adam().setup(nets[0]), chainer.optimizers.Adam().setup(nets[1])
+    counts: list[int] = []
+    run = threads.Team.run
+    monkeypatch.setattr(
+        threads.Team,
+        "run",
+        lambda team, tasks, **k: counts.append(len(tasks)) or run(team, tasks, **k),
+    )
+    for step in range(3):
+        for net, optimizer in zip(nets, optimizers, strict=True):
+            for param in net.params():
+                param.grad = numpy.cos(param.array * (step + 3))
+            with threads.limited_threads(2):
+                optimizer.update()
+    assert counts == [2, 2, 2]
+    for mine, theirs in zip(nets[0].params(), nets[1].params(), strict=True):
+        numpy.testing.assert_allclose(mine.array, theirs.array, rtol=1e-14)
 
 
 def test_the_kernel_does_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,13 +19,17 @@ from chainer._backprop_utils import backprop_step
 from chainer.functions.activation.relu import ReLU
 from chainer.variable import VariableNode, _check_grad_type
 
-from vdprune.chainer_speed.relu import relu_gradient
+from vdprune.chainer_speed.relu import relu, relu_gradient
 
 _CHECKS_NOTHING = FunctionNode.check_type_forward
 
 _rank = operator.attrgetter("_rank")
 _requires_grad = operator.attrgetter("_requires_grad")
 _ARRAYS = {numpy.ndarray}
+
+# Chainer's functions that are computed here, forward and back.
+_FORWARD = {ReLU: relu}
+_BACKWARD = {ReLU: relu_gradient}
 
 # What Chainer's initializer of a Variable sets, but for what is each one's own.
 _PLAIN_VARIABLE = {
@@ -124,10 +128,13 @@ def _is_unobserved(function: Any) -> bool:
 def _apply(function: Any, variables: list[Any]) -> tuple[Any, ...]:
     arrays = tuple([x._data[0] for x in variables])
     function._input_layouts = (None,) * len(arrays)
-    if config.type_check and type(function).check_type_forward is not _CHECKS_NOTHING:
-        function._check_data_type_forward(arrays)
     function._input_indexes_to_retain = function._output_indexes_to_retain = None
-    outputs = function.forward(arrays)
+    on_arrays = _FORWARD.get(type(function))
+    outputs = None if on_arrays is None else on_arrays(function, arrays)
+    if outputs is None:
+        if config.type_check and type(function).check_type_forward is not _CHECKS_NOTHING:
+            function._check_data_type_forward(arrays)
+        outputs = function.forward(arrays)
     if type(outputs) is not tuple or set(map(type, outputs)) != _ARRAYS or function.is_elementwise:
         _check_outputs(function, outputs)
     function._output_count = len(outputs)
@@ -191,13 +198,14 @@ class _Gradients:
 
     def add(self, node: Any, array: Any) -> None:
         """Take in a gradient; None says that there is none by this way."""
-        if node._creator_node is None:
-            if node not in self._leaves:
-                self._leaves[node] = None
-                node._check_old_style_gradient()
-                self._add(node, _take_gradient(node))
-        elif array is not None:
-            self.ask(node._creator_node)
+        function = node._creator_node
+        if function is not None:
+            if array is not None:
+                self.ask(function)
+        elif node not in self._leaves:
+            self._leaves[node] = None
+            node._check_old_style_gradient()
+            self._add(node, _take_gradient(node))
         self._add(node, array)
 
     def ask(self, function: Any) -> None:
@@ -207,11 +215,10 @@ class _Gradients:
             self._seen.add(function)
 
     def _add(self, node: Any, array: Any) -> None:
-        if array is None:
-            self._arrays.setdefault(node, None)
-            return
         other = self._arrays.get(node)
-        if other is not None:
+        if array is None:
+            array = other
+        elif other is not None:
             array = other + array
         if isinstance(array, numpy.generic):  # what NumPy makes of arrays of shape ()
             array = numpy.asarray(array)
@@ -269,7 +276,7 @@ def _gradients_of_inputs(
     function: Any, wanted: tuple[int, ...], g_outputs: tuple[Any, ...]
 ) -> list[tuple[Any, Any]]:
     """Compute gradients of some inputs; those of one node may come in several parts."""
-    on_arrays = getattr(function, "backward_arrays", None) or _ON_ARRAYS.get(type(function))
+    on_arrays = getattr(function, "backward_arrays", None) or _BACKWARD.get(type(function))
     if on_arrays is not None and all(type(g) in _PLAIN for g in g_outputs):
         arrays = (
             on_arrays(wanted, g_outputs)
@@ -292,7 +299,6 @@ def _gradients_of_inputs(
     return found
 
 
-_ON_ARRAYS = {ReLU: relu_gradient}
 _PLAIN = (numpy.ndarray, type(None))
 
 

@@ -12,28 +12,23 @@ from vdprune.threads import get_team
 _WORK = 5  # multiplications that take as long as looking at a number
 
 
-def relu(original: Any, function: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Do what ``ReLU.forward_cpu`` does.
+def relu(function: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Do what ``ReLU.forward`` does.
 
     Args:
-        original: That method.
         function: The function.
         inputs: What is rectified.
 
     Returns:
-        The larger of 0 and each number.
+        The larger of 0 and each number; None where that is left to Chainer.
     """
     x = inputs[0]
-    if not is_plain(x) or not x.flags.c_contiguous:
-        return original(function, inputs)
+    if len(inputs) > 1 or not is_plain(x) or not x.flags.c_contiguous:
+        return None
     y = numpy.empty_like(x)
     function.retain_outputs((0,))
-    _share(_rectify, x, y)
+    _share(kernels.cpu.relu, x, y)
     return (y,)
-
-
-def _rectify(x: Any, y: Any) -> None:
-    numpy.maximum(x, 0, out=y)
 
 
 def relu_gradient(function: Any, g_outputs: tuple[Any, ...]) -> tuple[Any, ...]:

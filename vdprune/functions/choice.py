@@ -27,14 +27,14 @@ def choose_fused(*arrays: Any) -> Fused | None:
     dtype = arrays[0].dtype
     if dtype.char not in "fd" or not dtype.isnative:
         return None
-    on_gpu = isinstance(arrays[0], cuda.ndarray)
-    kind = cuda.ndarray if on_gpu else numpy.ndarray
+    on_cpu = isinstance(arrays[0], numpy.ndarray)
+    kind = numpy.ndarray if on_cpu else cuda.ndarray
     for array in arrays:
         if array.dtype != dtype or not isinstance(array, kind):
             return None
-        if on_gpu and array.size > MOST_ON_GPU:
+        if not on_cpu and array.size > MOST_ON_GPU:
             return None
-    return "cuda" if on_gpu else "cpu"
+    return "cpu" if on_cpu else "cuda"
 
 
 def has_cudnn() -> bool:

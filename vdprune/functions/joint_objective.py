@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy
 from chainer import Variable
 from chainer.backend import get_array_module
 
@@ -24,7 +25,8 @@ class JointObjective(FirstOrderFunction):
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         class_loss, *divergences = inputs
-        if choose_fused(*inputs) == "cuda" and len(inputs) <= _MOST_INPUTS:
+        on_gpu = not isinstance(class_loss, numpy.ndarray)
+        if on_gpu and choose_fused(*inputs) == "cuda" and len(inputs) <= _MOST_INPUTS:
             return kernels.cuda.joint_objective(
                 class_loss, divergences, self.kl_coef, self.num_train, self.constant
             )

@@ -158,7 +158,7 @@ def variational_dropout_linear(
         flat = math.prod(batch), math.prod(x.shape[n_batch_axes:])
         flat_x = F.reshape(x, flat) if isinstance(x, Variable) else x.reshape(flat)
     inputs = [as_variable(v) for v in (flat_x, W, log_sigma2, b) if v is not None]
-    fused = _choose(*(v.array for v in inputs), alive=alive)
+    fused = _choose(*[v.raw_array for v in inputs], alive=alive)
     if fused is not None:
         function = _FUSED[fused](
             threshold,

@@ -16,7 +16,15 @@ from vdprune.kernels.vector_math import exp, log
 # the kernels take from constants.py and vector_math.py. A test says what it has to be.
 _TAKEN_FROM_ELSEWHERE = "06f14512dfa768e1"
 
-__all__ = ["adam", "cross_entropy", "relu_gradient", "scale", "weight_gradients", "weight_moments"]
+__all__ = [
+    "adam",
+    "cross_entropy",
+    "relu",
+    "relu_gradient",
+    "scale",
+    "weight_gradients",
+    "weight_moments",
+]
 
 _BLOCK = 2048  # weights at a time: what the passes over them hand on stays in the first cache
 _E_K2 = float(numpy.exp(K2))
@@ -185,6 +193,19 @@ def weight_gradients(
         through_mean = zero if is_cut else g_mean[i]
         g_mean[i] = through_mean + through_variance - two * through_divergence * w * inverse
         g_variance[i] = zero if is_clipped else by_variance * alpha_w * w + through_divergence
+
+
+@compiled
+def relu(x: Any, y: Any) -> None:
+    """Compute max(x, 0).
+
+    Args:
+        x: Numbers, one-dimensional.
+        y: Result; NaN stays NaN.
+    """
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        y[i] = zero if x[i] < zero else x[i]
 
 
 @compiled

@@ -76,6 +76,7 @@ def _call_each() -> None:
     gradients = y.copy(), y.copy(), y.copy()
     linear.backward(y, y, inputs, y, False, *moments, numbers, y, 0.0, True, *gradients)
     noise.sample(y, y.copy(), numbers, 1.0, y[:0], 0, 0)
+    cpu.relu(a, b)
     cpu.cross_entropy(y, numpy.zeros(1, numpy.int32), y.copy())
     pixels = numpy.ones((1, 1), numpy.uint8)
     cpu.scale(pixels, 1.0, a, y.copy())

@@ -14,6 +14,10 @@ from numba.extending import intrinsic
 from numpy import uintp
 
 from vdprune.kernels.compiled import compiled
+from vdprune.kernels.turning import SIDE, turn_block
+
+# See vdprune/kernels/cpu.py.
+_TAKEN_FROM_ELSEWHERE = "fc7b13355667f034"
 
 __all__ = ["TILE_ROWS", "lay_out", "lay_out_turned", "make_panels", "multiply"]
 
@@ -171,17 +175,29 @@ def lay_out_turned(x: Any, inputs: Any) -> Any:
     length, width = uintp(panels.shape[1]), uintp(panels.shape[2])
     numbers, pitch, rows = x.reshape(-1), uintp(x.shape[1]), uintp(x.shape[0])
     a, b = panels.reshape(-1), squares.reshape(-1)
+    ones, zeros = numpy.ones(SIDE, x.dtype), numpy.zeros(SIDE, x.dtype)
+    side, zero = uintp(SIDE), uintp(0)
     for p in range(uintp(panels.shape[0])):
         first = p * width
         here = min(width, rows - first)
-        for k in range(length):
-            column, place = uintp(inputs[k]), (p * length + k) * width
-            for lane in range(here):
-                value = numbers[(first + lane) * pitch + column]
-                a[place + lane] = value
-                b[place + lane] = value * value
-            for lane in range(here, width):
-                a[place + lane] = b[place + lane] = 0
+        whole, k = here - here % side, zero
+        while k < length:
+            column, place, last = uintp(inputs[k]), (p * length + k) * width, k + side - uintp(1)
+            count, done = uintp(1), zero
+            if last < length and uintp(inputs[last]) == column + side - uintp(1):
+                count, done = side, whole
+                for lane in range(zero, whole, side):
+                    start = (first + lane) * pitch + column
+                    turn_block(numbers, start, pitch, ones, zeros, zero, a, place + lane, width)
+            for i in range(count):
+                for lane in range(done, here):
+                    value = numbers[(first + lane) * pitch + column + i]
+                    a[place + i * width + lane] = value
+                for lane in range(here, width):
+                    a[place + i * width + lane] = 0
+            for at in range(place, place + count * width):
+                b[at] = a[at] * a[at]
+            k += count
     return panels, squares
 
 

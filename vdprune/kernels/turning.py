@@ -13,9 +13,9 @@ from numpy import uintp
 
 from vdprune.kernels.compiled import compiled
 
-__all__ = ["turn"]
+__all__ = ["SIDE", "turn", "turn_block"]
 
-_SIDE = 8
+SIDE = 8
 
 # How far apart the rows are that are shuffled, and what of both goes into the first and the second.
 # Numbers stay within the halves of their registers, but for the last stage: more takes longer.
@@ -28,7 +28,7 @@ _FOUND_AT = 0, 2, 1, 3, 4, 6, 5, 7  # where each column is after that
 
 
 @intrinsic
-def _turn_block(
+def turn_block(
     typing_context: Any,
     x: Any,
     start: Any,
@@ -46,7 +46,7 @@ def _turn_block(
         x_type, _, _, scales_type, shifts_type, _, out_type, _, _ = signature.args
         x, start, pitch, scales, shifts, i, out, place, distance = arguments
         number, index = context.get_value_type(out_type.dtype), ir.IntType(32)
-        vector = ir.VectorType(number, _SIDE)
+        vector = ir.VectorType(number, SIDE)
         undefined = ir.Constant(vector, ir.Undefined)
 
         def pointer(array_type: Any, array: Any, at: Any) -> Any:
@@ -57,30 +57,30 @@ def _turn_block(
             return builder.add(base, builder.mul(step, ir.Constant(base.type, k)))
 
         def read(k: int) -> Any:
-            kind = ir.VectorType(context.get_data_type(x_type.dtype), _SIDE)
+            kind = ir.VectorType(context.get_data_type(x_type.dtype), SIDE)
             at = pointer(x_type, x, along(start, pitch, k))
             size = x_type.dtype.bitwidth // 8
             row = builder.load(builder.bitcast(at, kind.as_pointer()), align=size)
             return row if kind == vector else builder.uitofp(row, vector)
 
         def shuffle(a: Any, b: Any, lanes: tuple[int, ...]) -> Any:
-            mask = ir.Constant(ir.VectorType(index, _SIDE), list(lanes))
+            mask = ir.Constant(ir.VectorType(index, SIDE), list(lanes))
             return builder.shuffle_vector(a, b, mask)
 
         def spread(array_type: Any, array: Any, k: int) -> Any:
             value = builder.load(pointer(array_type, array, along(i, ir.Constant(i.type, 1), k)))
             one = builder.insert_element(undefined, value, ir.Constant(index, 0))
-            return shuffle(one, undefined, (0,) * _SIDE)
+            return shuffle(one, undefined, (0,) * SIDE)
 
-        rows = [read(k) for k in range(_SIDE)]
+        rows = [read(k) for k in range(SIDE)]
         for apart, first, second in _STAGES:
             turned = list(rows)
-            for k in range(_SIDE):
+            for k in range(SIDE):
                 if not k & apart:
                     a, b = rows[k], rows[k + apart]
                     turned[k], turned[k + apart] = shuffle(a, b, first), shuffle(a, b, second)
             rows = turned
-        for k in range(_SIDE):
+        for k in range(SIDE):
             row = rows[_FOUND_AT[k]]
             scaled = builder.fmul(row, spread(scales_type, scales, k), flags=("contract",))
             shifted = builder.fadd(scaled, spread(shifts_type, shifts, k), flags=("contract",))
@@ -104,7 +104,7 @@ def turn(x: Any, pixels: Any, scales: Any, shifts: Any, out: Any) -> None:
         out: Result, float32: all examples' numbers of the first pixel, then those of the next.
     """
     n, pitch, flat = uintp(x.shape[0]), uintp(x.shape[1]), x.reshape(-1)
-    side, count = uintp(_SIDE), uintp(pixels.size)
+    side, count = uintp(SIDE), uintp(pixels.size)
     whole = n - n % side
     i = uintp(0)
     while i < count:
@@ -113,7 +113,7 @@ def turn(x: Any, pixels: Any, scales: Any, shifts: Any, out: Any) -> None:
         if last < count and uintp(pixels[last]) == pixel + side - uintp(1):
             for e in range(uintp(0), whole, side):
                 start = e * pitch + pixel
-                _turn_block(flat, start, pitch, scales, shifts, i, out, i * n + e, n)
+                turn_block(flat, start, pitch, scales, shifts, i, out, i * n + e, n)
             rows, first = side, whole
         else:
             rows, first = uintp(1), uintp(0)

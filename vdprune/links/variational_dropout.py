@@ -89,7 +89,7 @@ class VariationalDropout(FixedLogAlpha):
 
     def _initialize_log_sigma2(self) -> None:
         """Give it the shape of weights that came from elsewhere, as from a file of a plain link."""
-        if self.log_sigma2.array is None:
+        if self.log_sigma2.raw_array is None:
             self.log_sigma2.initialize(self.W.shape)
 
     def log_alpha(self) -> Variable:

@@ -74,7 +74,7 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
         Returns:
             Variable of shape (batch..., out_size).
         """
-        if self.W.array is None:
+        if self.W.raw_array is None:
             self._initialize_params(int(numpy.prod(x.shape[n_batch_axes:])))
         W = self.noiseless_W()
         if W is not None:

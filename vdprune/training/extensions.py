@@ -22,6 +22,11 @@ from vdprune.training.sums import Sums
 _REPORTED = ("loss", "class", "kl", "accuracy")  # what EpochLog takes the means of
 
 
+def _at_each_step(trainer: Trainer) -> bool:
+    """Chainer's trigger for it takes longer than some of the extensions."""
+    return True
+
+
 class TrainingInterruptedError(VdpruneError):
     """Training was asked to stop; its checkpoint has been written."""
 
@@ -68,7 +73,7 @@ class Cuts(Extension):
         compacts: Whether what has no weights left then drops out of training.
     """
 
-    trigger = (1, "iteration")
+    trigger = staticmethod(_at_each_step)
     priority = -50  # after the checkpoint
 
     def __init__(
@@ -113,7 +118,7 @@ class Compaction(Extension):
     """
 
     # Chainer's trigger for epochs fires in the first step after a resume, too.
-    trigger = (1, "iteration")
+    trigger = staticmethod(_at_each_step)
     priority = 400
 
     def __init__(self, model: VariationalDropoutChain, every: int = 5) -> None:
@@ -176,7 +181,7 @@ class EpochLog(Extension):
         on_epoch: Called with each new row.
     """
 
-    trigger = (1, "iteration")
+    trigger = staticmethod(_at_each_step)
     priority = 300
 
     def __init__(
@@ -240,7 +245,7 @@ class Checkpoints(Extension):
         epochs_before: Epochs of earlier runs, from which on those of this one are numbered.
     """
 
-    trigger = (1, "iteration")
+    trigger = staticmethod(_at_each_step)
     priority = 0
 
     def __init__(
@@ -271,7 +276,7 @@ class RandomOnGpu(Extension):
     run that goes on from the end of an epoch draws what it would have drawn.
     """
 
-    trigger = (1, "iteration")
+    trigger = staticmethod(_at_each_step)
     priority = -100  # after the checkpoint
 
     def __call__(self, trainer: Trainer) -> None:
@@ -293,7 +298,7 @@ class OnEachStep(Extension):
         callback: Called with the number of steps done.
     """
 
-    trigger = (1, "iteration")
+    trigger = staticmethod(_at_each_step)
     priority = 500  # so that others find it counted
 
     def __init__(self, callback: Callable[[int], Any]) -> None:
