@@ -262,5 +262,9 @@ MENDS: dict[
     "chainer.serializers.hdf5": (contextlib.nullcontext, _mend_hdf5),
     "chainer.testing.helper": (_stand_in_for_pkg_resources, None),
     "chainer.training.updaters.multiprocess_parallel_updater": (_without_cupys_advice, None),
+    "chainer.variable": (
+        contextlib.nullcontext,
+        _put_in_front("graph", "backward", "Variable", "backward"),
+    ),
     "onnx_chainer": (_onnx_with_mapping, _mend_onnx_chainer),
 }

@@ -56,8 +56,36 @@ def apply(original: Any, function: Any, inputs: Any) -> Any:
     return _apply(function, variables)
 
 
+def backward(original: Any, variable: Any, *arguments: Any, **named: Any) -> None:
+    """Do what ``Variable.backward`` does.
+
+    Args:
+        original: That method.
+        variable: The variable.
+        *arguments: Its arguments; with any, or where the gradient is set, it is done the long way.
+        **named: More of them.
+    """
+    array: Any = None if variable._has_chainerx_array else variable._data[0]
+    is_plain = (
+        type(array) is numpy.ndarray
+        and array.shape == ()
+        and variable._grad is None
+        and variable._grad_var is None
+        and variable._layout is None
+        and not arguments
+        and not any(value is not None for value in named.values())
+        and not config.debug
+        and not chainer.get_function_hooks()
+    )
+    if not is_plain:
+        original(variable, *arguments, **named)
+        return
+    with chainer.using_config("enable_backprop", False):
+        _backpropagate([(variable._node, numpy.ones((), array.dtype))], None)
+
+
 def backpropagate(original: Any, outputs: Any, retain_grad: bool, loss_scale: Any) -> None:
-    """Do what ``Variable.backward`` does, which is in ``chainer._backprop._backprop_to_all``.
+    """Do what ``chainer._backprop._backprop_to_all`` does, by which all other gradients go.
 
     Args:
         original: That function.
@@ -72,7 +100,9 @@ def backpropagate(original: Any, outputs: Any, retain_grad: bool, loss_scale: An
         or chainer.get_function_hooks()
     )
     if is_plain and all(type(g.raw_array) is numpy.ndarray for _, g in outputs if g is not None):
-        _backpropagate(outputs, loss_scale)
+        _backpropagate(
+            [(node, None if g is None else g.raw_array) for node, g in outputs], loss_scale
+        )
     else:
         original(outputs, retain_grad, loss_scale)
 
@@ -254,7 +284,7 @@ def _backpropagate(outputs: Any, loss_scale: Any) -> None:
     """Do what ``chainer._backprop._backprop_to_all`` does, on arrays."""
     gradients = _Gradients()
     for node, g in outputs:
-        gradients.add(node, None if g is None else g.raw_array)
+        gradients.add(node, g)
         if node._creator_node is not None:
             gradients.ask(node._creator_node)
     for function in gradients.functions():

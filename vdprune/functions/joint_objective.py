@@ -30,10 +30,10 @@ class JointObjective(FirstOrderFunction):
             return kernels.cuda.joint_objective(
                 class_loss, divergences, self.kl_coef, self.num_train, self.constant
             )
-        xp = get_array_module(class_loss)
+        asarray = get_array_module(class_loss).asarray if on_gpu else numpy.asarray
         kl = sum(divergences, self.constant) / self.num_train
         dtype = class_loss.dtype
-        return xp.asarray(class_loss + self.kl_coef * kl, dtype), xp.asarray(kl, dtype)
+        return asarray(class_loss + self.kl_coef * kl, dtype), asarray(kl, dtype)
 
     def backward_arrays(
         self, indexes: tuple[int, ...], grad_outputs: tuple[Any, ...]

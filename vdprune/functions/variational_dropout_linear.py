@@ -1,5 +1,6 @@
 """A fully connected layer with noise on its weights."""
 
+import functools
 import math
 from functools import partial
 from typing import Any
@@ -36,10 +37,7 @@ class VariationalDropoutLinearFunction(CpuVariationalLayer):
         if b is None:
             b = numpy.zeros(width, x.dtype)
         if self.alive is None:
-            self.input_numbers, self.output_numbers = (
-                numpy.arange(x.shape[1]),
-                numpy.arange(width, dtype="u4"),
-            )
+            self.input_numbers, self.output_numbers = _numbers(x.shape[1], width)
         else:
             self.input_numbers, self.output_numbers = self.alive.inputs, self.alive.output_numbers
             y[:] = b  # which is all that an output without weights has
@@ -108,6 +106,11 @@ class VariationalDropoutLinearFunction(CpuVariationalLayer):
             g_inputs, g_x = g_x, numpy.zeros((len(g), self.alive.shape[1]), g.dtype)
             g_x[:, self.alive.inputs] = g_inputs
         return g_x, g_W, g_log_sigma2, g.sum(axis=0) if self.has_bias else None
+
+
+@functools.lru_cache(maxsize=64)
+def _numbers(inputs: int, outputs: int) -> tuple[Any, Any]:
+    return numpy.arange(inputs), numpy.arange(outputs, dtype="u4")
 
 
 def variational_dropout_linear(

@@ -83,7 +83,10 @@ def _update_on_cpu(parameters: list[Any], settings: tuple[float, ...]) -> None:
     for arrays in parameters:
         flat, size = [array.reshape(-1) for array in arrays], arrays[0].size
         parts = split(size, size * _WORK * len(shares), len(shares))
-        for share, part in zip(shares, parts, strict=False):
+        if len(parts) < len(shares):
+            shares[-1].append(flat)
+            continue
+        for share, part in zip(shares, parts, strict=True):
             share.append([array[part] for array in flat])
     team.run([partial(_update_share, share, settings) for share in shares], use_blas=False)
 

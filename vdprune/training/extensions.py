@@ -27,6 +27,11 @@ def _at_each_step(trainer: Trainer) -> bool:
     return True
 
 
+def _at_each_epochs_end(trainer: Trainer) -> bool:
+    """Chainer's trigger for it fires in the first step after a resume, too."""
+    return bool(trainer.updater.is_new_epoch)
+
+
 class TrainingInterruptedError(VdpruneError):
     """Training was asked to stop; its checkpoint has been written."""
 
@@ -39,7 +44,7 @@ class Schedules(Extension):
         start: Epoch of the run in which it starts.
     """
 
-    trigger = (1, "epoch")
+    trigger = staticmethod(_at_each_epochs_end)
 
     def __init__(self, phase: Phase, start: int) -> None:
         self.phase = phase
@@ -117,8 +122,7 @@ class Compaction(Extension):
             that was dropped does not come back.
     """
 
-    # Chainer's trigger for epochs fires in the first step after a resume, too.
-    trigger = staticmethod(_at_each_step)
+    trigger = staticmethod(_at_each_epochs_end)
     priority = 400
 
     def __init__(self, model: VariationalDropoutChain, every: int = 5) -> None:
@@ -128,8 +132,6 @@ class Compaction(Extension):
 
     def __call__(self, trainer: Trainer) -> None:
         """At the end of an epoch bring the network to its whole size, and drop what is dead."""
-        if not trainer.updater.is_new_epoch:
-            return
         self.model.expand()
         if self.every and trainer.updater.epoch % self.every == 0:
             self.model.compact(self.model.find_compaction())
@@ -276,13 +278,12 @@ class RandomOnGpu(Extension):
     run that goes on from the end of an epoch draws what it would have drawn.
     """
 
-    trigger = staticmethod(_at_each_step)
+    trigger = staticmethod(_at_each_epochs_end)
     priority = -100  # after the checkpoint
 
     def __call__(self, trainer: Trainer) -> None:
         """At the end of an epoch seed it for the next one."""
-        if trainer.updater.is_new_epoch:
-            self.initialize(trainer)
+        self.initialize(trainer)
 
     def initialize(self, trainer: Trainer) -> None:
         """Seed it; NumPy's generator stays as it is."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy
 from chainer.backends import cuda
 
 from vdprune import kernels
@@ -18,7 +17,7 @@ class Sums:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
-        self._values: Any = numpy.zeros(len(names))
+        self._values: Any = [0.0] * len(names)
 
     def add(self, values: Sequence[Any]) -> None:
         """Add a number to each sum.
@@ -27,9 +26,9 @@ class Sums:
             values: Numbers or arrays of shape (), one for each name, on the CPU or all on one GPU.
         """
         if not any(isinstance(value, cuda.ndarray) for value in values):
-            self._values += values
+            self._values = [a + float(b) for a, b in zip(self.read().values(), values, strict=True)]
             return
-        if isinstance(self._values, numpy.ndarray):
+        if isinstance(self._values, list):
             self._values = cuda.cupy.asarray(self._values)
         kernels.cuda.add_up(values, self._values)
 
@@ -40,6 +39,4 @@ class Sums:
     def serialize(self, serializer: Any) -> None:
         """Save the sums, or bring them back."""
         read = self.read()
-        self._values = numpy.array(
-            [float(serializer(f"sum_{name}", read[name])) for name in self._names]
-        )
+        self._values = [float(serializer(f"sum_{name}", read[name])) for name in self._names]
