@@ -8,6 +8,7 @@ that what is made of their weights stays in the processor's cache.
 from typing import Any
 
 import numpy
+from numpy import uintp
 
 from vdprune.kernels.compiled import compiled
 from vdprune.kernels.cpu import weight_gradients, weight_moments
@@ -15,7 +16,7 @@ from vdprune.kernels.noise import sample_turned
 from vdprune.kernels.products import TILE_ROWS, lay_out, make_panels, multiply
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "e03539a02ad3739c"
+_TAKEN_FROM_ELSEWHERE = "145451974cdd62be"
 
 __all__ = ["backward", "forward"]
 
@@ -168,8 +169,8 @@ def backward(
         means, variances = make_panels(columns, rows, x), make_panels(columns, rows, x)
         _lay_out_moments(W, alpha, mask_variance, means, variances)
         through_variance = numpy.empty_like(g_x)
-        multiply(g_mean.reshape(-1), 1, batch, batch, means, columns, g_x.reshape(-1))
         flat = through_variance.reshape(-1)
+        multiply(g_mean.reshape(-1), 1, batch, batch, means, columns, g_x.reshape(-1))
         multiply(g_variance.reshape(-1), 1, batch, batch, variances, columns, flat)
         two = x.dtype.type(2)
         for i in range(batch):
@@ -181,15 +182,19 @@ def backward(
 def _lay_out_moments(W: Any, alpha: Any, mask_variance: bool, means: Any, variances: Any) -> None:
     """Compute mean and variance of the weights once more, as right factors."""
     number = W.dtype.type
-    zero, width = number(0), means.shape[2]
-    for p in range(means.shape[0]):
+    zero, length, width = number(0), uintp(means.shape[1]), uintp(means.shape[2])
+    columns, weights, alphas = uintp(W.shape[1]), W.reshape(-1), alpha.reshape(-1)
+    to_means, to_variances = means.reshape(-1), variances.reshape(-1)
+    for p in range(uintp(means.shape[0])):
         first = p * width
-        here = min(width, W.shape[1] - first)
-        for k in range(W.shape[0]):
+        here = min(width, columns - first)
+        for k in range(length):
+            place, at = (p * length + k) * width, k * columns + first
             for lane in range(here):
-                w, value = W[k, first + lane], alpha[k, first + lane]
+                w, value = weights[at + lane], alphas[at + lane]
                 is_cut = value < zero
-                means[p, k, lane] = zero if is_cut else w
-                variances[p, k, lane] = zero if is_cut and mask_variance else abs(value) * w * w
+                to_means[place + lane] = zero if is_cut else w
+                variance = zero if is_cut and mask_variance else abs(value) * w * w
+                to_variances[place + lane] = variance
             for lane in range(here, width):
-                means[p, k, lane] = variances[p, k, lane] = zero
+                to_means[place + lane] = to_variances[place + lane] = zero
