@@ -26,7 +26,6 @@ TILE_ROWS = 6
 _REGISTERS = 2
 _REGISTER_BYTES = 32
 _PANEL_BYTES = _REGISTERS * _REGISTER_BYTES
-_CHUNK = 256  # rows of a panel at a time: they stay in the first cache
 
 
 @intrinsic
@@ -40,7 +39,6 @@ def _tile(
     panel: Any,
     place: Any,
     length: Any,
-    adds: Any,
     out: Any,
     first: Any,
     pitch: Any,
@@ -48,8 +46,8 @@ def _tile(
     """Compute up to six rows of a product, as wide as a panel: see `multiply`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a_type, _, _, _, _, panel_type, _, _, _, out_type, _, _ = signature.args
-        a, start, row_step, step, rows, panel, place, length, adds, out, first, pitch = arguments
+        a_type, _, _, _, _, panel_type, _, _, out_type, _, _ = signature.args
+        a, start, row_step, step, rows, panel, place, length, out, first, pitch = arguments
         number, index = context.get_value_type(a_type.dtype), ir.IntType(32)
         size = a_type.dtype.bitwidth // 8
         lanes = _REGISTER_BYTES // size
@@ -75,15 +73,13 @@ def _tile(
         numbers = [ir.Constant(rows.type, k) for k in range(TILE_ROWS)]
         numbers = [builder.select(builder.icmp_signed("<", k, rows), k, last) for k in numbers]
         lefts = [pointer(a_type, a, builder.add(start, builder.mul(row_step, k))) for k in numbers]
-        theres = [
-            pointer(out_type, out, builder.add(first, builder.mul(pitch, k))) for k in numbers
-        ]
         zero = ir.Constant(vector, [0.0] * lanes)
-        sums = [[cgutils.alloca_once(builder, vector) for _ in range(_REGISTERS)] for _ in numbers]
-        for there, row in zip(theres, sums, strict=True):
-            for register, total in enumerate(row):
-                present = builder.load(along(there, register), align=size)
-                builder.store(builder.select(adds, present, zero), total)
+        sums = [
+            [cgutils.alloca_once_value(builder, zero) for _ in range(_REGISTERS)] for _ in numbers
+        ]
+        for row in sums:
+            for total in row:
+                builder.store(zero, total)
         with cgutils.for_range(builder, length, intp=length.type) as loop:
             below = builder.add(
                 place, builder.mul(loop.index, ir.Constant(place.type, lanes * _REGISTERS))
@@ -97,13 +93,17 @@ def _tile(
                     product = builder.fmul(factor, right, flags=("contract",))
                     added = builder.fadd(builder.load(total), product, flags=("contract",))
                     builder.store(added, total)
-        for there, row in zip(theres, sums, strict=True):
+        for k, row in zip(numbers, sums, strict=True):
+            there = pointer(out_type, out, builder.add(first, builder.mul(pitch, k)))
             for register, total in enumerate(row):
                 builder.store(builder.load(total), along(there, register), align=size)
         return context.get_dummy_value()
 
-    at = types.intp
-    return types.void(a, at, at, at, at, panel, at, at, types.boolean, out, at, at), generate
+    place_type = types.intp
+    left_types = a, *[place_type] * 4
+    return types.void(
+        *left_types, panel, place_type, place_type, out, place_type, place_type
+    ), generate
 
 
 @compiled
@@ -222,15 +222,14 @@ def multiply(
     for p in range(count):
         first, place = p * width, p * length * width
         left = columns - first
-        chunk = _CHUNK if left >= width else length
-        for begin in range(0, length, chunk):
-            here, size = place + begin * width, min(chunk, length - begin)
-            for r in range(0, rows, TILE_ROWS):
-                height = min(TILE_ROWS, rows - r)
-                start, there = r * row_step + begin * step, r * columns + first
-                to, at, pitch = (out, there, columns) if left >= width else (spare, 0, width)
-                _tile(a, start, row_step, step, height, flat, here, size, begin > 0, to, at, pitch)
-                if left < width:
-                    for i in range(height):
-                        for lane in range(left):
-                            out[there + i * columns + lane] = spare[i * width + lane]
+        for r in range(0, rows, TILE_ROWS):
+            height = min(TILE_ROWS, rows - r)
+            start = r * row_step
+            if left >= width:
+                there = r * columns + first
+                _tile(a, start, row_step, step, height, flat, place, length, out, there, columns)
+                continue
+            _tile(a, start, row_step, step, height, flat, place, length, spare, 0, width)
+            for i in range(height):
+                for lane in range(left):
+                    out[(r + i) * columns + first + lane] = spare[i * width + lane]
