@@ -10,7 +10,7 @@ import numpy
 import pytest
 from threadpoolctl import threadpool_info
 
-from vdprune import threads
+from vdprune import helpers, threads
 from vdprune.errors import ArgumentError
 from vdprune.threads import Team, get_team, limited_threads
 
@@ -84,7 +84,7 @@ def test_an_error_of_any_thread_reaches_the_caller(failing: int) -> None:
 def test_threads_that_sleep_and_threads_that_stay_awake(
     patience: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "_PATIENCE", patience)
+    monkeypatch.setattr(helpers, "_PATIENCE", patience)
     team = Team(2)
     for number in range(2000):
         assert team.run([lambda: 1, partial(abs, number)], use_blas=False) == [1, number]

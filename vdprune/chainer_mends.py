@@ -249,7 +249,7 @@ MENDS: dict[
     "chainer": (_without_leftovers, None),
     "chainer._backprop": (
         contextlib.nullcontext,
-        _put_in_front("graph", "backpropagate", "", "_backprop_to_all"),
+        _put_in_front("backprop", "backpropagate", "", "_backprop_to_all"),
     ),
     "chainer.backends.cuda": (_without_cupys_advice, _mend_cuda),
     "chainer.function_node": (
@@ -264,7 +264,7 @@ MENDS: dict[
     "chainer.training.updaters.multiprocess_parallel_updater": (_without_cupys_advice, None),
     "chainer.variable": (
         contextlib.nullcontext,
-        _put_in_front("graph", "backward", "Variable", "backward"),
+        _put_in_front("backprop", "backward", "Variable", "backward"),
     ),
     "onnx_chainer": (_onnx_with_mapping, _mend_onnx_chainer),
 }

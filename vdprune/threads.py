@@ -5,30 +5,23 @@ the BLAS library is held to one thread. So threads meet once a layer, where a li
 product has them meet, and wait for each other, in each.
 """
 
-import collections
 import contextlib
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import numpy
-
 from vdprune.blas import OneBlasThread, find_blas_libraries
 from vdprune.errors import ArgumentError
-from vdprune.kernels.waiting import stay_awake
+from vdprune.helpers import Helper, Share, Work
 
 # More of them wait for each other at the sizes of the small networks; where another program takes
 # a processor, each thread waits for the slowest.
 _DEFAULT = 2
-# Multiplications of a part. A thread that is woken has to fetch what it works on, too: at 10 million
-# two threads were slower than one.
+# Multiplications of a part, some 0.1 ms: to hand it to another thread takes 0.05.
 _LEAST_WORK = 5_000_000
-# How long a thread stays awake that waits for another, in rounds of `stay_awake`: about a millisecond.
-_PATIENCE = 2000
 
 
 def split(length: int, work: float, most: int) -> list[slice]:
@@ -59,7 +52,7 @@ class Team:
     def __init__(self, size: int) -> None:
         self.size = size
         self.is_broken = False
-        self._helpers = [_Helper() for _ in range(size - 1)]
+        self._helpers = [Helper() for _ in range(size - 1)]
         self._free = threading.Lock()
         self._process = os.getpid()
 
@@ -106,11 +99,11 @@ class Team:
 
     def _run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
         helpers = self._helpers[: len(tasks) - 1]
-        work = _Work(tasks, 1 + len(helpers))
+        work = Work(tasks, 1 + len(helpers))
         begun, interruption = [], None
         try:
             for number, helper in enumerate(helpers, 1):
-                share = _Share(partial(work.do, number))
+                share = Share(partial(work.do, number))
                 helper.begin(share)
                 begun.append((helper, share))
             work.do(0)
@@ -125,119 +118,6 @@ class Team:
         if work.errors:
             raise work.errors[min(work.errors)]
         return work.results
-
-
-class _Work:
-    """Tasks, the first ones of a thread each, the others of who is free.
-
-    So a thread has the same part of a layer each time, in its processor's cache, if there are as many
-    parts as threads; and where there are more, none waits long for another.
-    """
-
-    def __init__(self, tasks: Sequence[Callable[[], Any]], threads: int) -> None:
-        self._tasks = tasks
-        self._waiting = collections.deque(range(threads, len(tasks)))
-        self.results: list[Any] = [None] * len(tasks)
-        self.errors: dict[int, BaseException] = {}
-
-    def do(self, number: int) -> None:
-        """Do a task, and then those that wait."""
-        while True:
-            try:
-                self.results[number] = self._tasks[number]()
-            except BaseException as error:
-                self.errors[number] = error
-                self.stop()
-            try:
-                number = self._waiting.popleft()
-            except IndexError:
-                return
-
-    def stop(self) -> None:
-        """Let no other task begin."""
-        self._waiting.clear()
-
-
-class _Share:
-    """What a helper does, and whether it is done."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        self._work = work
-        self.is_finished = False
-
-    def work(self) -> None:
-        self._work()
-        self.is_finished = True
-
-
-class _Signal:
-    """What one thread gives as often as another waits for it.
-
-    Who waits stays awake for a while: a thread that has slept begins late, on a processor that has
-    slept, too. In a training step of 4 ms that took 0.6 ms.
-    """
-
-    def __init__(self) -> None:
-        self._given, self._waited_for = numpy.zeros(1, numpy.int64), 0
-        self._sleepers: list[None] = []
-        self._wake = threading.Lock()
-        self._wake.acquire()
-
-    def give(self) -> None:
-        self._given[0] += 1
-        if self._take_sleeper():
-            self._wake.release()
-
-    def wait(self) -> None:
-        self._waited_for += 1
-        if stay_awake(self._given, self._waited_for, _PATIENCE):
-            return
-        self._sleepers.append(None)
-        # who takes the sleeper off the list is who knows: the giver, if it is not found here
-        if self._given[0] < self._waited_for or not self._take_sleeper():
-            self._wake.acquire()
-
-    def _take_sleeper(self) -> bool:
-        try:
-            self._sleepers.pop()
-        except IndexError:
-            return False
-        return True
-
-
-class _Helper:
-    """A thread that works on a share when it is told to."""
-
-    def __init__(self) -> None:
-        self._share: _Share | None = None
-        self._begun, self._done = _Signal(), _Signal()
-        threading.Thread(target=self._loop, name="vdprune", daemon=True).start()
-
-    def begin(self, share: _Share) -> None:
-        self._share = share
-        self._begun.give()
-
-    def wait(self, share: _Share) -> BaseException | None:
-        """Wait until a share is done, whatever signals come; return what the first one raised."""
-        try:
-            self._done.wait()
-            return None
-        except BaseException as error:
-            interruption = error
-        while not share.is_finished:
-            with contextlib.suppress(BaseException):
-                time.sleep(0.001)
-        return interruption
-
-    def _loop(self) -> None:
-        # what overflows is found in the results; the calling thread may have had warnings turned off
-        with numpy.errstate(all="ignore"):
-            while True:
-                self._begun.wait()
-                if self._share is not None:
-                    self._share.work()
-                    self._share = None
-                self._done.give()
 
 
 _teams: dict[int, Team] = {}

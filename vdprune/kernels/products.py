@@ -74,9 +74,7 @@ def _tile(
         numbers = [builder.select(builder.icmp_signed("<", k, rows), k, last) for k in numbers]
         lefts = [pointer(a_type, a, builder.add(start, builder.mul(row_step, k))) for k in numbers]
         zero = ir.Constant(vector, [0.0] * lanes)
-        sums = [
-            [cgutils.alloca_once_value(builder, zero) for _ in range(_REGISTERS)] for _ in numbers
-        ]
+        sums = [[cgutils.alloca_once(builder, vector) for _ in range(_REGISTERS)] for _ in numbers]
         for row in sums:
             for total in row:
                 builder.store(zero, total)
@@ -99,11 +97,8 @@ def _tile(
                 builder.store(builder.load(total), along(there, register), align=size)
         return context.get_dummy_value()
 
-    place_type = types.intp
-    left_types = a, *[place_type] * 4
-    return types.void(
-        *left_types, panel, place_type, place_type, out, place_type, place_type
-    ), generate
+    at = types.intp
+    return types.void(a, at, at, at, at, panel, at, at, out, at, at), generate
 
 
 @compiled
