@@ -62,9 +62,11 @@ def _call_each() -> None:
         products,
         sparse_convolution,
         unfolding,
+        waiting,
         winograd,
     )
 
+    waiting.stay_awake(numpy.zeros(1, numpy.int64), 0, 1)
     a, b, c, d, e, f = numpy.ones((6, 1), numpy.float32)
     cpu.weight_moments(a, b, 3.0, False, 0.0, c, d, e, f)
     cpu.weight_gradients(a, e, f, False, 0.0, b, c)
@@ -110,9 +112,10 @@ def _call_each() -> None:
 
 
 def _call_inference() -> None:
-    from vdprune.kernels import inference
+    from vdprune.kernels import inference, waiting
     from vdprune.kernels.inference_layout import COPY, FEATURES, HEADER, KIND, LENGTH, STEPS
 
+    waiting.stay_awake(numpy.zeros(1, numpy.int64), 0, 1)
     program, floats, arena = numpy.zeros(HEADER + LENGTH + 1, "i4"), *numpy.ones((2, 3), "f4")
     program[[STEPS, FEATURES, HEADER + KIND]] = 1, 1, COPY
     for x in (numpy.ones((1, 1), "u1"), numpy.ones((1, 1), "f4")):
