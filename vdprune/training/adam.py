@@ -42,19 +42,19 @@ class _Updates:
 
     def update(self, fused: Fused, arrays: tuple[Any, ...], settings: tuple[float, ...]) -> None:
         """Update a parameter, or let it wait for `update_waiting`."""
-        place = fused, getattr(arrays[0], "device", None), arrays[0].dtype, settings
-        self._waiting.setdefault(place, []).append(arrays)
+        device = arrays[0].device.id if fused == "cuda" else None
+        self._waiting.setdefault((device, arrays[0].dtype, settings), []).append(arrays)
         if not self._is_collecting:
             self.update_waiting()
 
     def update_waiting(self) -> None:
         """Update what waits."""
         waiting, self._waiting = self._waiting, {}
-        for (fused, device, _, settings), parameters in waiting.items():
-            if fused == "cpu":
+        for (device, _, settings), parameters in waiting.items():
+            if device is None:
                 _update_on_cpu(parameters, settings)
                 continue
-            with device:
+            with parameters[0][0].device:
                 kernels.cuda.adam(parameters, *settings)
 
     def at(self, hyperparam: Any, t: int) -> tuple[float, ...] | None:
@@ -78,8 +78,8 @@ class _Updates:
 def _update_on_cpu(parameters: list[Any], settings: tuple[float, ...]) -> None:
     """Update parameters: threads have a part each of those that are large enough."""
     team = get_team()
-    work = sum(arrays[0].size for arrays in parameters) * _WORK
-    shares: list[list[Any]] = [[] for _ in team.split(len(parameters), work)]
+    size_of_all = sum(arrays[0].size for arrays in parameters)
+    shares: list[list[Any]] = [[] for _ in team.split(size_of_all, size_of_all * _WORK)]
     for arrays in parameters:
         flat, size = [array.reshape(-1) for array in arrays], arrays[0].size
         parts = split(size, size * _WORK * len(shares), len(shares))
