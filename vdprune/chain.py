@@ -9,9 +9,11 @@ import numpy
 from chainer import Chain, Variable, as_array, reporter
 
 from vdprune import conversion
+from vdprune.chainer_speed.postponed import Postponed, Promise
 from vdprune.errors import ArgumentError
 from vdprune.finiteness import LossesOnGpu, check_finite
 from vdprune.functions import cross_entropy, distillation, joint_objective
+from vdprune.functions.linear_objective import Objective, find_layers, linear_objective
 from vdprune.functions.variational_layer import Alive
 from vdprune.links.compaction import compact, expand, find_alive
 from vdprune.links.variational_dropout import keeping_divergences
@@ -118,32 +120,60 @@ class VariationalDropoutChain(Chain):
             for name, link in named_links:
                 if name in self._compaction and link.alive is None:
                     compact(link, self._compaction[name])
-        with keeping_divergences(links):
+        postpones = is_training and bool(links) and teacher_logits is None
+        with keeping_divergences(links, postpones):
             y = self(x)
-            class_loss, accuracy = cross_entropy(y, t)
-            data_loss = self._listen(class_loss, y, teacher_logits)
-            loss, kl = data_loss, None
-            if links:
-                divergences = [link.kl_divergence() for link in links]
-                dropped = sum(link.whole.dropped_divergence for link in links if link.whole)
-                loss, kl = joint_objective(
-                    data_loss, divergences, self.kl_coef, self._checked_num_train(), dropped
-                )
+            objective = None
+            if isinstance(y, Postponed):
+                promise = y.promise
+                del y  # nobody is to be able to ask for what is left out
+                objective = self._objective_of(promise, t, links)
+                y = promise.variable() if objective is None else None
+            if objective is None:
+                objective = self._combine_losses(y, t, teacher_logits, links)
             if is_training:
-                self._count_step(x, loss, links)
+                self._count_step(x, objective.loss, links)
         observation = {
-            "loss": loss.array,
-            "class": class_loss.array,
-            "kl": 0.0 if kl is None else kl.array,
+            "loss": objective.loss.array,
+            "class": objective.class_loss,
+            "kl": objective.kl,
             "kl_coef": self.kl_coef,
-            "accuracy": accuracy,
+            "accuracy": objective.accuracy,
         }
         if is_training:
             observation.update(self._statistics or {})
             if self.warm_up:
                 self.kl_coef = min(1.0, self.kl_coef + self.warm_up)
         reporter.report(observation, self)
-        return loss
+        return objective.loss
+
+    def _objective_of(self, promise: Promise, t: Any, links: list[Any]) -> Objective | None:
+        """Compute the objective and its gradients at once, if a promise of logits lets us."""
+        layers = find_layers(promise)
+        if layers is None:
+            return None
+        own = [id(layer.parameters[0]) for layer, _ in layers]
+        others = [link.kl_divergence() for link in links if id(link.W) not in own]
+        if len(others) + len(own) != len(links):  # a layer is passed twice
+            return None
+        return linear_objective(
+            layers, t, others, self.kl_coef, self._checked_num_train(), _dropped_divergence(links)
+        )
+
+    def _combine_losses(self, y: Any, t: Any, teacher_logits: Any, links: list[Any]) -> Objective:
+        """Compute the objective from logits and from what the layers say."""
+        class_loss, accuracy = cross_entropy(y, t)
+        loss, kl = self._listen(class_loss, y, teacher_logits), 0.0
+        if links:
+            loss, kl_divergence = joint_objective(
+                loss,
+                [link.kl_divergence() for link in links],
+                self.kl_coef,
+                self._checked_num_train(),
+                _dropped_divergence(links),
+            )
+            kl = kl_divergence.array
+        return Objective(loss, class_loss.array, kl, accuracy)
 
     def _listen(self, class_loss: Variable, y: Any, teacher_logits: Any) -> Variable:
         """Mix the loss of the labels with that of the teacher."""
@@ -206,7 +236,7 @@ class VariationalDropoutChain(Chain):
                 # not tied to another layer's
                 if owners[id(link.W)] == owners[id(link.log_sigma2)] == 1
             }
-        return {name: alive for name, alive in found.items() if alive is not None}
+        return {name: alive for name, alive in objective.items() if alive is not None}
 
     def compact(self, compaction: dict[str, Alive]) -> None:
         """From the next training step on, train what is alive, as a smaller and faster network.
@@ -295,3 +325,7 @@ class VariationalDropoutChain(Chain):
             "sparsity": sparsity.sparsity,
             "W/Wnz": sparsity.compression or float("inf"),
         }
+
+
+def _dropped_divergence(links: list[Any]) -> float:
+    return sum(link.whole.dropped_divergence for link in links if link.whole)

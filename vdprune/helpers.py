@@ -24,10 +24,17 @@ class Work:
     Args:
         tasks: The tasks.
         threads: How many threads there are.
+        on_stop: Called when no other task is to begin.
     """
 
-    def __init__(self, tasks: Sequence[Callable[[], Any]], threads: int) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Callable[[], Any]],
+        threads: int,
+        on_stop: Callable[[], Any] = lambda: None,
+    ) -> None:
         self._tasks = tasks
+        self._on_stop = on_stop
         self._waiting = collections.deque(range(threads, len(tasks)))
         self.results: list[Any] = [None] * len(tasks)
         self.errors: dict[int, BaseException] = {}
@@ -48,6 +55,7 @@ class Work:
     def stop(self) -> None:
         """Let no other task begin."""
         self._waiting.clear()
+        self._on_stop()
 
 
 class Share:

@@ -93,13 +93,38 @@ class Team:
         finally:
             self._free.release()
 
+    def run_together(
+        self, task: Callable[[int, int], Any], stop: Callable[[], Any], threads: int
+    ) -> None:
+        """Do a task in several threads at once, which wait for each other on the way.
+
+        Args:
+            task: Called in each thread with its number and their number, which is 1 if the helpers have
+                other work.
+            stop: Called if a thread may never come to where others wait: lets them wait no more.
+            threads: How many threads there are to be at most.
+
+        Raises:
+            BaseException: What the first task raised, of those that did.
+        """
+        count = min(threads, self.size)
+        if count < 2 or not self._can_help() or not self._free.acquire(blocking=False):
+            task(0, 1)
+            return
+        try:
+            self._run([partial(task, number, count) for number in range(count)], stop)
+        finally:
+            self._free.release()
+
     def _can_help(self) -> bool:
         """Whether there are helpers; a forked process has none of its parent's threads."""
         return bool(self._helpers) and not self.is_broken and os.getpid() == self._process
 
-    def _run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    def _run(
+        self, tasks: Sequence[Callable[[], Any]], stop: Callable[[], Any] = lambda: None
+    ) -> list[Any]:
         helpers = self._helpers[: len(tasks) - 1]
-        work = Work(tasks, 1 + len(helpers))
+        work = Work(tasks, 1 + len(helpers), stop)
         begun, interruption = [], None
         try:
             for number, helper in enumerate(helpers, 1):

@@ -15,6 +15,7 @@ from chainer import FunctionNode, Variable, config
 from chainer.functions.activation.relu import ReLU
 from chainer.variable import VariableNode
 
+from vdprune.chainer_speed.postponed import Postponed
 from vdprune.chainer_speed.relu import relu
 
 _CHECKS_NOTHING = FunctionNode.check_type_forward
@@ -45,6 +46,10 @@ def apply(original: Any, function: Any, inputs: Any) -> Any:
     Returns:
         Variables, as the original returns them.
     """
+    if type(function) is ReLU and type(inputs[0]) is Postponed and _is_unobserved(function):
+        postponed = inputs[0].promise.rectified()
+        if postponed is not None:
+            return (postponed,)
     variables = _plain_variables(inputs)
     if variables is None or not _is_unobserved(function):
         return original(function, inputs)

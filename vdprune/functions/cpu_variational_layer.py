@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy
 
-from vdprune import kernels
 from vdprune.functions.variational_layer import VariationalLayer
 
 
@@ -40,33 +39,9 @@ class CpuVariationalLayer(VariationalLayer):
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         x, self.W, self.log_sigma2, *rest = (_plain(array) for array in inputs)
-        self.alpha, self.slope = numpy.empty_like(self.W), numpy.empty_like(self.W)
         y, divergence = self.products(x, rest[0] if rest else None)
+        self.y_shape = y.shape
         return y, numpy.asarray(divergence, self.W.dtype)
-
-    def flat(self, *names: str) -> list[Any]:
-        """Return arrays that are shaped like W as one-dimensional ones.
-
-        Args:
-            *names: Their names as attributes.
-        """
-        return [getattr(self, name).reshape(-1) for name in names]
-
-    def gradients_of_weights(self, g_divergence: float, g_mean: Any, g_variance: Any) -> None:
-        """Turn gradients of the weights' moments into those of the weights.
-
-        Args:
-            g_divergence: Gradient of the KL divergence.
-            g_mean: Gradient of the means; becomes that of W.
-            g_variance: Gradient of the variances; becomes that of log_sigma2.
-        """
-        kernels.cpu.weight_gradients(
-            *self.flat("W", "alpha", "slope"),
-            self.mask_variance,
-            g_divergence,
-            g_mean.reshape(-1),
-            g_variance.reshape(-1),
-        )
 
     def backward_arrays(
         self, indexes: tuple[int, ...], grad_outputs: tuple[Any, ...]
@@ -74,9 +49,7 @@ class CpuVariationalLayer(VariationalLayer):
         g, g_divergence = grad_outputs
         g_divergence = 0.0 if g_divergence is None else float(g_divergence)
         if g is None:
-            g_W, g_log_sigma2 = numpy.zeros_like(self.W), numpy.zeros_like(self.W)
-            self.gradients_of_weights(g_divergence, g_W, g_log_sigma2)
-            return tuple((None, g_W, g_log_sigma2, None)[index] for index in indexes)
+            g = numpy.zeros(self.y_shape, self.W.dtype)
         gradients = self.product_gradients(_plain(g), g_divergence, 0 in indexes)
         return tuple(gradients[index] for index in indexes)
 

@@ -40,15 +40,13 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
         filters = len(self.W) if self.alive is None else self.alive.shape[0]
         y = numpy.empty((len(x), filters, *self.out_size), x.dtype)
         key = new_key()
-        mean, variance = numpy.empty_like(self.W), numpy.empty_like(self.W)
+        mean, variance, self.alpha, self.slope = (numpy.empty_like(self.W) for _ in range(4))
         divergence = kernels.cpu.weight_moments(
-            *self.flat("W", "log_sigma2"),
+            *_flat(self.W, self.log_sigma2),
             self.threshold,
             self.mask_variance,
             self.k1,
-            mean.reshape(-1),
-            variance.reshape(-1),
-            *self.flat("alpha", "slope"),
+            *_flat(mean, variance, self.alpha, self.slope),
         )
         kept = ~(self.alpha < 0) if self.mask_variance else None
         self.way = choose_products(self.W.shape, self.geometry, self.groups, self.out_size, kept)
@@ -96,7 +94,12 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
         tasks = [partial(self._carry_back, task, flat_g, g_x) for task in self.tasks]
         g_mean, g_variance, g_b = (sum(parts) for parts in zip(*get_team().run(tasks), strict=True))
         g_mean, g_variance = self.way.weights_back(g_mean), self.way.weights_back(g_variance)
-        self.gradients_of_weights(g_divergence, g_mean, g_variance)
+        kernels.cpu.weight_gradients(
+            *_flat(self.W, self.alpha, self.slope),
+            self.mask_variance,
+            g_divergence,
+            *_flat(g_mean, g_variance),
+        )
         if g_x is not None and self.alive is not None:
             g_inputs, g_x = g_x, numpy.zeros((len(g), self.alive.shape[1], *g_x.shape[2:]), g.dtype)
             g_x[:, self.alive.inputs] = g_inputs
@@ -118,8 +121,7 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
                 # what multiplies a pixel multiplies all its copies among the columns, so it can wait
                 by_square = self.way.inputs_gradient(variance, g_variances, x, laid_out)
                 by_x = self.way.inputs_gradient(mean, g_means, x, laid_out)
-                flat = (a.reshape(-1) for a in (x, by_x, by_square, g_x[block]))
-                kernels.convolution.combine(*flat)
+                kernels.convolution.combine(*_flat(x, by_x, by_square, g_x[block]))
         return g_mean, g_variance, g_b
 
     def _part(self, g: Any, slopes: Any, g_b: Any) -> tuple[Any, Any]:
@@ -137,6 +139,10 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
         places = numpy.full(self.alive.shape[0], -1)
         places[self.alive.outputs] = numpy.arange(len(self.W))
         return places
+
+
+def _flat(*arrays: Any) -> list[Any]:
+    return [array.reshape(-1) for array in arrays]
 
 
 def variational_dropout_convolution_2d(

@@ -1,19 +1,17 @@
 """A fully connected layer with noise on its weights."""
 
-import functools
 import math
-from functools import partial
 from typing import Any
 
 import chainer.functions as F
 import numpy
 from chainer import Variable, as_variable
 
-from vdprune import kernels
 from vdprune.functions.choice import MOST_ON_GPU, Fused, choose_fused
 from vdprune.functions.cpu_variational_layer import CpuVariationalLayer
 from vdprune.functions.cuda_variational_dropout_linear import CudaVariationalDropoutLinear
 from vdprune.functions.kl_divergence import kl_divergence
+from vdprune.functions.linear_layers import LinearLayer, LinearLayers
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
 from vdprune.functions.prior import LOG_UNIFORM
@@ -24,93 +22,38 @@ from vdprune.functions.variational_layer import (
     new_key,
 )
 from vdprune.functions.weight_moments import weight_moments
-from vdprune.threads import get_team
 
 
 class VariationalDropoutLinearFunction(CpuVariationalLayer):
-    """The outputs are shared among threads."""
+    """A single one of `LinearLayers`; its ``key`` is that of its noise, None for a new one."""
+
+    key: tuple[int, int] | None = None
 
     def products(self, x: Any, b: Any) -> tuple[Any, float]:
-        self.x, self.has_bias, key = x, b is not None, new_key()
-        width = len(self.W) if self.alive is None else self.alive.shape[0]
-        y = numpy.empty((len(x), width), x.dtype)
-        if b is None:
-            b = numpy.zeros(width, x.dtype)
-        if self.alive is None:
-            self.input_numbers, self.output_numbers = _numbers(x.shape[1], width)
-        else:
-            self.input_numbers, self.output_numbers = self.alive.inputs, self.alive.output_numbers
-            y[:] = b  # which is all that an output without weights has
-            b = b[self.output_numbers]
-        noise = numpy.empty((0, 0), y.dtype)
-        if self.noise is not None:
-            noise = numpy.ascontiguousarray(self.noise.T[self.output_numbers], y.dtype)
-        panels, squares = kernels.products.lay_out_turned(x, self.input_numbers)
-        team = get_team()
-        # 150 is what else is done to a weight, in multiplications
-        self.parts = team.split(len(self.W), self.W.size * (2 * len(x) + 150))
-        self.slopes = numpy.empty((len(self.W), len(x)), x.dtype)
-        tasks = [
-            partial(
-                kernels.linear.forward,
-                panels,
-                squares,
-                self.W[rows],
-                self.log_sigma2[rows],
-                b[rows],
-                self.threshold,
-                self.mask_variance,
-                self.k1,
-                self.alpha[rows],
-                self.slope[rows],
-                self.output_numbers[rows],
-                self.noise_scale,
-                noise[rows],
-                *key,
-                y,
-                self.slopes[rows],
-            )
-            for rows in self.parts
-        ]
-        return y, sum(team.run(tasks, use_blas=False))
+        noise = self.noise
+        if noise is not None:
+            noise = noise.T if self.alive is None else noise.T[self.alive.outputs]
+            noise = numpy.ascontiguousarray(noise, x.dtype)
+        layer = LinearLayer(
+            self.W,
+            self.log_sigma2,
+            b,
+            self.alive,
+            self.threshold,
+            self.mask_variance,
+            self.k1,
+            self.noise_scale,
+            self.key or new_key(),
+            noise=noise,
+        )
+        self.layers = LinearLayers((layer,), x)
+        return self.layers.forward()
 
     def product_gradients(
         self, g: Any, g_divergence: float, wants_x: bool
     ) -> tuple[Any, Any, Any, Any]:
-        g_W, g_log_sigma2 = numpy.empty_like(self.W), numpy.empty_like(self.W)
-        shape = (len(g), len(self.input_numbers)) if wants_x else (0, 0)
-        parts_of_g_x = [numpy.empty(shape, g.dtype) for _ in self.parts]
-        tasks = [
-            partial(
-                kernels.linear.backward,
-                g,
-                self.x,
-                self.input_numbers,
-                self.W[rows],
-                self.mask_variance,
-                self.alpha[rows],
-                self.slope[rows],
-                self.output_numbers[rows],
-                self.slopes[rows],
-                g_divergence,
-                wants_x,
-                g_W[rows],
-                g_log_sigma2[rows],
-                g_x,
-            )
-            for rows, g_x in zip(self.parts, parts_of_g_x, strict=True)
-        ]
-        get_team().run(tasks, use_blas=False)
-        g_x = sum(parts_of_g_x[1:], start=parts_of_g_x[0]) if wants_x else None
-        if wants_x and self.alive is not None:
-            g_inputs, g_x = g_x, numpy.zeros((len(g), self.alive.shape[1]), g.dtype)
-            g_x[:, self.alive.inputs] = g_inputs
-        return g_x, g_W, g_log_sigma2, g.sum(axis=0) if self.has_bias else None
-
-
-@functools.lru_cache(maxsize=64)
-def _numbers(inputs: int, outputs: int) -> tuple[Any, Any]:
-    return numpy.arange(inputs), numpy.arange(outputs, dtype="u4")
+        g_x, [gradients] = self.layers.backward(g, g_divergence, wants_x)
+        return g_x, *gradients, *[None] * (3 - len(gradients))
 
 
 def variational_dropout_linear(

@@ -31,6 +31,11 @@ class Alive:
         """The outputs' numbers as kernels for the CPU want them."""
         return numpy.asarray(self.outputs, numpy.uint32)
 
+    @functools.cached_property
+    def input_numbers(self) -> Any:
+        """The inputs' numbers, likewise."""
+        return numpy.ascontiguousarray(self.inputs, numpy.intp)
+
     def on_gpu(self, axis: int) -> tuple[Any, Any]:
         """Send numbers to the current device, once.
 

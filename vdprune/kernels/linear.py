@@ -1,8 +1,9 @@
-"""What a linear layer with noisy weights does on the CPU, for some of its outputs.
+"""What linear layers with noisy weights do on the CPU, one after the other, in several threads at once.
 
-From the weights to the draws, and back: nothing of Python is needed in between, so that threads which
-have some of the outputs each do not wait for each other. Some outputs at a time go through all of it, so
-that what is made of their weights stays in the processor's cache.
+From the first layer's inputs to the last one's draws, and back: nothing of Python is needed in between.
+Threads have some of the outputs, and of the inputs, each; they meet where one needs what all others
+made. Some outputs at a time go through all of a layer, so that what is made of their weights stays in
+the processor's cache.
 """
 
 from typing import Any
@@ -10,92 +11,254 @@ from typing import Any
 import numpy
 from numpy import uintp
 
+from vdprune.kernels import linear_layout as at
 from vdprune.kernels.compiled import compiled
-from vdprune.kernels.cpu import weight_gradients, weight_moments
+from vdprune.kernels.constants import PANEL_BYTES
+from vdprune.kernels.cpu import cross_entropy, weight_gradients, weight_moments
 from vdprune.kernels.noise import sample_turned
-from vdprune.kernels.products import TILE_ROWS, lay_out, make_panels, multiply
+from vdprune.kernels.pointers import array_at
+from vdprune.kernels.products import TILE_ROWS, lay_out, lay_out_turned, multiply
+from vdprune.kernels.waiting import meet
 
 # See vdprune/kernels/cpu.py.
 _TAKEN_FROM_ELSEWHERE = "b699f56562aa2a36"
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "forward", "objective"]
 
 _GROUP_BYTES = 2**17  # of the moments of the outputs that are gone through at a time
 
 
+_INDEX = numpy.zeros(1, numpy.intp)
+_NUMBER = numpy.zeros(1, numpy.uint32)
+
+
 @compiled
 def forward(
-    panels: Any,
-    squares: Any,
-    W: Any,
-    log_sigma2: Any,
-    b: Any,
-    threshold: float,
-    mask_variance: bool,
-    k1: float,
-    alpha: Any,
-    slope: Any,
-    outputs: Any,
-    noise_scale: float,
-    noise: Any,
-    key0: int,
-    key1: int,
-    y: Any,
-    slopes: Any,
-) -> float:
-    """Draw pre-activations.
+    thread: int, threads: int, meeting: Any, layers: Any, settings: Any, x: Any, divergences: Any
+) -> int:
+    """Draw the pre-activations of layers, one after the other.
 
     Args:
-        panels: Inputs, as `vdprune.kernels.products.lay_out_turned` lays them out.
-        squares: Their squares.
-        W: Means theta of the weights, shape (outputs, inputs).
-        log_sigma2: Logarithms of their variances.
-        b: Biases of the outputs.
-        threshold: Weights with a log alpha above it are masked.
-        mask_variance: Whether their variance is masked, too.
-        k1: As `weight_moments` takes it.
-        alpha: Result of `weight_moments`, shaped like W.
-        slope: Another.
-        outputs: Numbers of the outputs, uint32.
-        noise_scale: As `vdprune.kernels.noise.sample` takes it.
-        noise: Standard normal draws to use, shape (outputs, batch); empty for new ones.
-        key0: First half of the key of the noise.
-        key1: Second half.
-        y: Result: the pre-activations, shape (batch, all outputs); these outputs' columns are written.
-        slopes: Result: their slopes by the variance, shape (outputs, batch).
+        thread: Number of the thread that does this.
+        threads: How many do, each with this.
+        meeting: How many have come to meet the others so far; an array of one int64, 0 at first.
+        layers: A row for each layer: see `vdprune.kernels.linear_layout`.
+        settings: Another.
+        x: Inputs of the first, shape (batch, all inputs).
+        divergences: Result: at this thread's place the KL divergence of weights, summed.
 
     Returns:
-        The KL divergence of the weights, summed.
+        How often threads have met; -1 if they were stopped.
     """
-    rows, inputs = W.shape
-    batch = y.shape[0]
-    group = _rows_of_a_group(inputs, W.itemsize)
+    met, batch, inputs = 0, x.shape[0], x
+    divergences[thread] = 0.0
+    for number in range(layers.shape[0]):
+        layer = layers[number]
+        _prepare(thread, threads, layer, inputs)
+        met += 1
+        if not meet(meeting, met * threads):
+            return -1
+        divergences[thread] += _draw(thread, threads, layer, settings[number], batch, x)
+        met += 1
+        if not meet(meeting, met * threads):
+            return -1
+        inputs = array_at(layer[at.RESULT], (batch, layer[at.ALL_OUTPUTS]), x)
+    return met
+
+
+@compiled
+def backward(
+    thread: int,
+    threads: int,
+    meeting: Any,
+    met: int,
+    layers: Any,
+    x: Any,
+    g_divergence: float,
+    wants_x: bool,
+) -> bool:
+    """Compute the gradients of what `forward` was given; that of the results is with the last layer.
+
+    Args:
+        thread: As for `forward`.
+        threads: As for `forward`.
+        meeting: As for `forward`.
+        met: How often threads have met there before.
+        layers: As for `forward`.
+        x: As for `forward`.
+        g_divergence: Gradient of the KL divergence.
+        wants_x: Whether the gradient of x is wanted.
+
+    Returns:
+        Whether it was not stopped.
+    """
+    batch = x.shape[0]
+    for number in range(layers.shape[0] - 1, -1, -1):
+        layer, inputs = layers[number], x
+        if number > 0:
+            below = layers[number - 1]
+            inputs = array_at(below[at.RESULT], (batch, below[at.ALL_OUTPUTS]), x)
+        has_more = number > 0 or wants_x
+        _prepare_back(thread, threads, layer, inputs, has_more)
+        met += 1
+        if not meet(meeting, met * threads):
+            return False
+        if has_more:
+            through_relu = number > 0 and layers[number - 1, at.HAS_RELU] != 0
+            _gradients_of_inputs(thread, threads, layer, inputs, through_relu)
+        _gradients_of_weights(thread, threads, layer, g_divergence, batch, x)
+        if has_more:
+            met += 1
+            if not meet(meeting, met * threads):
+                return False
+    return True
+
+
+@compiled
+def objective(
+    thread: int,
+    threads: int,
+    meeting: Any,
+    layers: Any,
+    settings: Any,
+    x: Any,
+    t: Any,
+    g_divergence: float,
+    wants_x: bool,
+    divergences: Any,
+    found: Any,
+) -> bool:
+    """Compute the mean cross entropy of what `forward` draws, and all gradients of the objective.
+
+    Args:
+        thread: As for `forward`.
+        threads: As for `forward`.
+        meeting: As for `forward`.
+        layers: As for `forward`.
+        settings: As for `forward`.
+        x: As for `forward`.
+        t: Labels, shape (batch,).
+        g_divergence: As for `backward`.
+        wants_x: As for `backward`.
+        divergences: As for `forward`.
+        found: Result: sum of the cross entropies, and how often the label is the largest logit, -1 if
+            a label is not a class; then there are no gradients.
+
+    Returns:
+        Whether it was not stopped.
+    """
+    met, batch = forward(thread, threads, meeting, layers, settings, x, divergences), x.shape[0]
+    if met < 0:
+        return False
+    if thread == 0:
+        last = layers[layers.shape[0] - 1]
+        shape = batch, last[at.ALL_OUTPUTS]
+        y, g = array_at(last[at.RESULT], shape, x), array_at(last[at.G_RESULT], shape, x)
+        found[0], found[1] = cross_entropy(y, t, g)
+        g *= x.dtype.type(1.0 / batch)
+    met += 1
+    if not meet(meeting, met * threads):
+        return False
+    return found[1] < 0 or backward(
+        thread, threads, meeting, met, layers, x, g_divergence, wants_x
+    )
+
+
+@compiled
+def _share(length: int, unit: int, thread: int, threads: int) -> tuple[int, int]:
+    """Return a thread's part of a range, in units but for the last."""
+    units = (length + unit - 1) // unit
+    first, last = units * thread // threads * unit, units * (thread + 1) // threads * unit
+    return first, min(last, length)
+
+
+@compiled
+def _factor(address: int, columns: int, length: int, like: Any) -> Any:
+    """Find a right factor: see `vdprune.kernels.products.lay_out`."""
+    width = PANEL_BYTES // like.itemsize
+    return array_at(address, ((columns + width - 1) // width, length, width), like)
+
+
+@compiled
+def _prepare(thread: int, threads: int, layer: Any, x: Any) -> None:
+    """Lay out inputs as a right factor; give outputs that may have no weights what is left to them."""
+    batch, inputs, width = x.shape[0], layer[at.INPUTS], layer[at.ALL_OUTPUTS]
+    numbers = array_at(layer[at.INPUT_NUMBERS], (inputs,), _INDEX)
+    factor = _factor(layer[at.FACTOR], batch, inputs, x)
+    squares = _factor(layer[at.SQUARES], batch, inputs, x)
+    first, last = _share(factor.shape[0], 1, thread, threads)
+    lay_out_turned(x, numbers, first, last, factor, squares)
+    if layer[at.OUTPUTS] == width:
+        return
+    y, zero = array_at(layer[at.RESULT], (batch, width), x), x.dtype.type(0)
+    first, last = _share(batch, 1, thread, threads)
+    y[first:last] = zero
+    if layer[at.BIASES] != 0:
+        b = array_at(layer[at.BIASES], (width,), x)
+        for i in range(first, last):
+            for j in range(width):
+                y[i, j] = zero if layer[at.HAS_RELU] != 0 and b[j] < zero else b[j]
+
+
+@compiled
+def _draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like: Any) -> float:
+    """Draw a layer's pre-activations, and apply ReLU if it has that: the thread's outputs'."""
+    outputs, inputs, width = layer[at.OUTPUTS], layer[at.INPUTS], layer[at.ALL_OUTPUTS]
+    W = array_at(layer[at.WEIGHTS], (outputs * inputs,), like)
+    log_sigma2 = array_at(layer[at.LOG_SIGMA2], (outputs * inputs,), like)
+    alpha = array_at(layer[at.ALPHA], (outputs * inputs,), like)
+    slope = array_at(layer[at.SLOPE], (outputs * inputs,), like)
+    slopes = array_at(layer[at.SLOPES], (outputs, batch), like)
+    factor = _factor(layer[at.FACTOR], batch, inputs, like)
+    squares = _factor(layer[at.SQUARES], batch, inputs, like)
+    numbers = array_at(layer[at.OUTPUT_NUMBERS], (outputs,), _NUMBER)
+    y = array_at(layer[at.RESULT], (batch, width), like)
+    given = array_at(layer[at.NOISE], (outputs if layer[at.NOISE] != 0 else 0, batch), like)
+    group, panels = _rows_of_a_group(inputs, like.itemsize), factor.shape[0]
     # two arrays: see _log_alpha in vdprune/kernels/cpu.py
-    mean, variance = numpy.empty(group * inputs, W.dtype), numpy.empty(group * inputs, W.dtype)
-    draws = numpy.empty((group, batch), W.dtype)
+    mean, variance = numpy.empty(group * inputs, like.dtype), numpy.empty(group * inputs, like.dtype)
+    draws = numpy.empty((group, batch), like.dtype)
+    zero, has_relu = like.dtype.type(0), layer[at.HAS_RELU] != 0
+    biases = numpy.zeros(width, like.dtype)
+    if layer[at.BIASES] != 0:
+        biases[:] = array_at(layer[at.BIASES], (width,), like)
     divergence = 0.0
-    for first in range(0, rows, group):
-        last = min(first + group, rows)
+    begin, end = _share(outputs, TILE_ROWS, thread, threads)
+    for first in range(begin, end, group):
+        last = min(first + group, end)
         part, size = slice(first * inputs, last * inputs), (last - first) * inputs
         divergence += weight_moments(
-            W.reshape(-1)[part],
-            log_sigma2.reshape(-1)[part],
-            threshold,
-            mask_variance,
-            k1,
+            W[part],
+            log_sigma2[part],
+            settings[at.THRESHOLD],
+            layer[at.MASKS_VARIANCE] != 0,
+            settings[at.K1],
             mean[:size],
             variance[:size],
-            alpha.reshape(-1)[part],
-            slope.reshape(-1)[part],
+            alpha[part],
+            slope[part],
         )
         here = slopes[first:last]
-        multiply(mean, inputs, 1, last - first, panels, batch, draws.reshape(-1))
-        multiply(variance, inputs, 1, last - first, squares, batch, here.reshape(-1))
-        given = noise[first:last]
-        sample_turned(draws, here, outputs[first:last], noise_scale, given, key0, key1)
+        multiply(
+            mean, inputs, 1, last - first, factor, 0, panels, batch, draws.reshape(-1)
+        )
+        multiply(
+            variance, inputs, 1, last - first, squares, 0, panels, batch, here.reshape(-1)
+        )
+        sample_turned(
+            draws,
+            here,
+            numbers[first:last],
+            settings[at.NOISE_SCALE],
+            given[first:last],
+            layer[at.KEY0],
+            layer[at.KEY1],
+        )
         for i in range(batch):
             for j in range(last - first):
-                y[i, outputs[first + j]] = draws[j, i] + b[first + j]
+                output = uintp(numbers[first + j])
+                value = draws[j, i] + biases[output]
+                y[i, output] = zero if has_relu and value < zero else value
     return divergence
 
 
@@ -105,93 +268,119 @@ def _rows_of_a_group(inputs: int, itemsize: int) -> int:
 
 
 @compiled
-def backward(
-    g: Any,
-    x: Any,
-    inputs: Any,
-    W: Any,
-    mask_variance: bool,
-    alpha: Any,
-    slope: Any,
-    outputs: Any,
-    slopes: Any,
-    g_divergence: float,
-    wants_x: bool,
-    g_W: Any,
-    g_log_sigma2: Any,
-    g_x: Any,
-) -> None:
-    """Compute the gradients of what `forward` was given.
-
-    Args:
-        g: Gradient of the pre-activations, shape (batch, all outputs).
-        x: Inputs, shape (batch, all inputs).
-        inputs: Numbers of those that the weights are for.
-        W: Means theta of the weights.
-        mask_variance: Whether the variance of masked weights is masked, too.
-        alpha: As `forward` left it.
-        slope: As `forward` left it.
-        outputs: Numbers of the outputs.
-        slopes: As `forward` left them.
-        g_divergence: Gradient of the KL divergence.
-        wants_x: Whether the gradient of the inputs is wanted.
-        g_W: Result: gradient of W.
-        g_log_sigma2: Result: gradient of log_sigma2.
-        g_x: Result: what these outputs add to the gradient of the inputs.
-    """
-    rows, columns = W.shape
-    batch = x.shape[0]
-    g_mean, g_variance = numpy.empty_like(slopes), numpy.empty_like(slopes)
-    for j in range(rows):
+def _prepare_back(thread: int, threads: int, layer: Any, x: Any, has_more: bool) -> None:
+    """Turn gradients of draws into those of moments; lay out inputs, now by their columns."""
+    batch, inputs, outputs = x.shape[0], layer[at.INPUTS], layer[at.OUTPUTS]
+    width = layer[at.ALL_OUTPUTS]
+    g = array_at(layer[at.G_RESULT], (batch, width), x)
+    slopes = array_at(layer[at.SLOPES], (outputs, batch), x)
+    g_mean = array_at(layer[at.G_MEAN], (outputs, batch), x)
+    g_variance = array_at(layer[at.G_VARIANCE], (outputs, batch), x)
+    numbers = array_at(layer[at.OUTPUT_NUMBERS], (outputs,), _NUMBER)
+    first, last = _share(outputs, TILE_ROWS, thread, threads)
+    for j in range(first, last):
+        output = uintp(numbers[j])
         for i in range(batch):
-            g_mean[j, i] = g[i, outputs[j]]
+            g_mean[j, i] = g[i, output]
         for i in range(batch):
             g_variance[j, i] = g_mean[j, i] * slopes[j, i]
-    panels, squares = lay_out(x, inputs)
-    group = _rows_of_a_group(columns, W.itemsize)
-    for first in range(0, rows, group):
-        last = min(first + group, rows)
-        part = slice(first * columns, last * columns)
-        to_W, to_log_sigma2 = g_W.reshape(-1)[part], g_log_sigma2.reshape(-1)[part]
-        multiply(g_mean[first:last].reshape(-1), batch, 1, last - first, panels, columns, to_W)
-        by_variance = g_variance[first:last].reshape(-1)
-        multiply(by_variance, batch, 1, last - first, squares, columns, to_log_sigma2)
-        weight_gradients(
-            W.reshape(-1)[part],
-            alpha.reshape(-1)[part],
-            slope.reshape(-1)[part],
-            mask_variance,
-            g_divergence,
-            to_W,
-            to_log_sigma2,
-        )
-    if wants_x:
-        means, variances = make_panels(columns, rows, x), make_panels(columns, rows, x)
-        _lay_out_moments(W, alpha, mask_variance, means, variances)
-        through_variance = numpy.empty_like(g_x)
-        flat = through_variance.reshape(-1)
-        multiply(g_mean.reshape(-1), 1, batch, batch, means, columns, g_x.reshape(-1))
-        multiply(g_variance.reshape(-1), 1, batch, batch, variances, columns, flat)
-        two = x.dtype.type(2)
+    if layer[at.G_BIASES] != 0:
+        g_b = array_at(layer[at.G_BIASES], (width,), x)
+        first, last = _share(width, 1, thread, threads)
+        g_b[first:last] = x.dtype.type(0)
         for i in range(batch):
-            for j in range(columns):
-                g_x[i, j] += two * x[i, inputs[j]] * through_variance[i, j]
+            for j in range(first, last):
+                g_b[j] += g[i, j]
+    columns = _factor(layer[at.COLUMNS], inputs, batch, x)
+    squares = _factor(layer[at.SQUARED_COLUMNS], inputs, batch, x)
+    first, last = _share(columns.shape[0], 1, thread, threads)
+    chosen = array_at(layer[at.INPUT_NUMBERS], (inputs,), _INDEX)
+    lay_out(x, chosen, first, last, columns, squares)
+    if has_more and inputs < x.shape[1]:
+        g_x = array_at(layer[at.G_INPUTS], x.shape, x)
+        first, last = _share(batch, 1, thread, threads)
+        g_x[first:last] = x.dtype.type(0)
 
 
 @compiled
-def _lay_out_moments(W: Any, alpha: Any, mask_variance: bool, means: Any, variances: Any) -> None:
-    """Compute mean and variance of the weights once more, as right factors."""
-    number = W.dtype.type
+def _gradients_of_weights(
+    thread: int, threads: int, layer: Any, g_divergence: float, batch: int, like: Any
+) -> None:
+    """Compute the gradients of the weights of the thread's outputs."""
+    outputs, inputs = layer[at.OUTPUTS], layer[at.INPUTS]
+    W = array_at(layer[at.WEIGHTS], (outputs * inputs,), like)
+    alpha = array_at(layer[at.ALPHA], (outputs * inputs,), like)
+    slope = array_at(layer[at.SLOPE], (outputs * inputs,), like)
+    g_W = array_at(layer[at.G_WEIGHTS], (outputs * inputs,), like)
+    g_log_sigma2 = array_at(layer[at.G_LOG_SIGMA2], (outputs * inputs,), like)
+    g_mean = array_at(layer[at.G_MEAN], (outputs * batch,), like)
+    g_variance = array_at(layer[at.G_VARIANCE], (outputs * batch,), like)
+    columns = _factor(layer[at.COLUMNS], inputs, batch, like)
+    squares = _factor(layer[at.SQUARED_COLUMNS], inputs, batch, like)
+    group, panels = _rows_of_a_group(inputs, like.itemsize), columns.shape[0]
+    begin, end = _share(outputs, TILE_ROWS, thread, threads)
+    for first in range(begin, end, group):
+        last = min(first + group, end)
+        rows, part = slice(first * batch, last * batch), slice(first * inputs, last * inputs)
+        to_W, to_log_sigma2, height = g_W[part], g_log_sigma2[part], last - first
+        multiply(g_mean[rows], batch, 1, height, columns, 0, panels, inputs, to_W)
+        multiply(g_variance[rows], batch, 1, height, squares, 0, panels, inputs, to_log_sigma2)
+        masks_variance = layer[at.MASKS_VARIANCE] != 0
+        weight_gradients(
+            W[part], alpha[part], slope[part], masks_variance, g_divergence, to_W, to_log_sigma2
+        )
+
+
+@compiled
+def _gradients_of_inputs(
+    thread: int, threads: int, layer: Any, x: Any, through_relu: bool
+) -> None:
+    """Compute the gradients of the thread's inputs, through the ReLU before them if there is one."""
+    batch, outputs, inputs = x.shape[0], layer[at.OUTPUTS], layer[at.INPUTS]
+    g_mean = array_at(layer[at.G_MEAN], (outputs * batch,), x)
+    g_variance = array_at(layer[at.G_VARIANCE], (outputs * batch,), x)
+    width = PANEL_BYTES // x.itemsize
+    begin, end = _share(inputs, width, thread, threads)
+    first, last = begin // width, (end + width - 1) // width
+    # the thread's own panels, as if there were no others
+    means = numpy.empty((last - first, outputs, width), x.dtype)
+    variances = numpy.empty((last - first, outputs, width), x.dtype)
+    _lay_out_moments(layer, begin, end, x, means, variances)
+    columns = end - begin
+    through_mean = numpy.empty(batch * columns, x.dtype)
+    through_variance = numpy.empty(batch * columns, x.dtype)
+    multiply(g_mean, 1, batch, batch, means, 0, last - first, columns, through_mean)
+    multiply(g_variance, 1, batch, batch, variances, 0, last - first, columns, through_variance)
+    numbers = array_at(layer[at.INPUT_NUMBERS], (inputs,), _INDEX)
+    g_x = array_at(layer[at.G_INPUTS], x.shape, x)
+    zero, two = x.dtype.type(0), x.dtype.type(2)
+    for i in range(batch):
+        for j in range(columns):
+            place = uintp(numbers[begin + j])
+            value, k = x[i, place], i * columns + j
+            gradient = through_mean[k] + two * value * through_variance[k]
+            g_x[i, place] = gradient if not through_relu or value > zero else zero
+
+
+@compiled
+def _lay_out_moments(
+    layer: Any, begin: int, end: int, like: Any, means: Any, variances: Any
+) -> None:
+    """Compute mean and variance of some inputs' weights once more, as right factors."""
+    number = like.dtype.type
     zero, length, width = number(0), uintp(means.shape[1]), uintp(means.shape[2])
-    columns, weights, alphas = uintp(W.shape[1]), W.reshape(-1), alpha.reshape(-1)
+    inputs, size = uintp(layer[at.INPUTS]), layer[at.INPUTS] * layer[at.OUTPUTS]
+    weights = array_at(layer[at.WEIGHTS], (size,), like)
+    alphas = array_at(layer[at.ALPHA], (size,), like)
+    mask_variance = layer[at.MASKS_VARIANCE] != 0
     to_means, to_variances = means.reshape(-1), variances.reshape(-1)
     for p in range(uintp(means.shape[0])):
-        first = p * width
-        here = min(width, columns - first)
+        first = uintp(begin) + p * width
+        here = min(width, uintp(end) - first)
         for k in range(length):
-            place, at = (p * length + k) * width, k * columns + first
+            place, source = (p * length + k) * width, k * inputs + first
             for lane in range(here):
-                w, value = weights[at + lane], alphas[at + lane]
+                w, value = weights[source + lane], alphas[source + lane]
                 is_cut = value < zero
                 to_means[place + lane] = zero if is_cut else w
                 variance = zero if is_cut and mask_variance else abs(value) * w * w

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy
 from numba.core.dispatcher import Dispatcher
@@ -56,10 +57,8 @@ def _call_each() -> None:
     from vdprune.kernels import (
         convolution,
         cpu,
-        linear,
         noise,
         pooling,
-        products,
         sparse_convolution,
         unfolding,
         waiting,
@@ -71,12 +70,7 @@ def _call_each() -> None:
     cpu.weight_moments(a, b, 3.0, False, 0.0, c, d, e, f)
     cpu.weight_gradients(a, e, f, False, 0.0, b, c)
     y, numbers = numpy.ones((1, 1), numpy.float32), numpy.zeros(1, numpy.uint32)
-    inputs, moments, draws = numpy.zeros(1, numpy.intp), (y.copy(), y.copy()), (y.copy(), y.copy())
-    factors = products.lay_out_turned(y, inputs)
-    settings = 3.0, False, 0.0
-    linear.forward(*factors, y, y, a, *settings, *moments, numbers, 1.0, y[:0], 0, 0, *draws)
-    gradients = y.copy(), y.copy(), y.copy()
-    linear.backward(y, y, inputs, y, False, *moments, numbers, y, 0.0, True, *gradients)
+    _call_linear(y)
     noise.sample(y, y.copy(), numbers, 1.0, y[:0], 0, 0)
     cpu.relu(a, b)
     cpu.cross_entropy(y, numpy.zeros(1, numpy.int32), y.copy())
@@ -109,6 +103,22 @@ def _call_each() -> None:
     starts, shifts = numpy.array([0, 1]), numpy.zeros(1, numpy.intp)
     sparse_convolution.sum_shifted(a, starts, channels, shifts, y, y.copy())
     sparse_convolution.correlate(y, 0, starts, channels, shifts, y, b)
+
+
+def _call_linear(x: Any) -> None:
+    from vdprune.kernels import linear
+    from vdprune.kernels import linear_layout as at
+
+    layers, room, zeros = numpy.zeros((1, at.FIELDS), "i8"), numpy.zeros(64, "f4"), numpy.zeros(1, "i8")
+    layers[0, at.WEIGHTS :] = room.ctypes.data
+    layers[0, [at.INPUT_NUMBERS, at.OUTPUT_NUMBERS]] = zeros.ctypes.data
+    layers[0, [at.INPUTS, at.OUTPUTS, at.ALL_INPUTS, at.ALL_OUTPUTS]] = 1
+    settings, found = numpy.zeros((1, 3)), numpy.zeros(2)
+    place = 0, 1, numpy.zeros(1, "i8")
+    linear.forward(*place, layers, settings, x, found)
+    linear.backward(*place, 0, layers, x, 0.0, True)
+    labels = numpy.zeros(1, "i4")
+    linear.objective(*place, layers, settings, x, labels, 0.0, True, found, found.copy())
 
 
 def _call_inference() -> None:

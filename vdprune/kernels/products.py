@@ -14,18 +14,18 @@ from numba.extending import intrinsic
 from numpy import uintp
 
 from vdprune.kernels.compiled import compiled
+from vdprune.kernels.constants import PANEL_BYTES
 from vdprune.kernels.turning import SIDE, turn_block
 
 # See vdprune/kernels/cpu.py.
 _TAKEN_FROM_ELSEWHERE = "fc7b13355667f034"
 
-__all__ = ["TILE_ROWS", "lay_out", "lay_out_turned", "make_panels", "multiply"]
+__all__ = ["TILE_ROWS", "lay_out", "lay_out_turned", "multiply"]
 
 # A tile of two registers in a row, AVX2's sixteen: twelve for the sums, the others for the factors.
 TILE_ROWS = 6
 _REGISTERS = 2
-_REGISTER_BYTES = 32
-_PANEL_BYTES = _REGISTERS * _REGISTER_BYTES
+_REGISTER_BYTES = PANEL_BYTES // _REGISTERS
 
 
 @intrinsic
@@ -102,42 +102,27 @@ def _tile(
 
 
 @compiled
-def make_panels(columns: int, length: int, like: Any) -> Any:
-    """Make room for a right factor.
+def lay_out(x: Any, inputs: Any, first: int, last: int, panels: Any, squares: Any) -> None:
+    """Lay out some columns of a matrix as a right factor, or a part of it.
 
-    Args:
-        columns: How many columns it has.
-        length: How many rows.
-        like: An array of its dtype.
-
-    Returns:
-        Its panels, each of neighbouring columns: shape (panels, length, columns of a panel). What is
-        beyond the last column does not count, but is to be a number.
-    """
-    width = _PANEL_BYTES // like.itemsize
-    return numpy.empty(((columns + width - 1) // width, length, width), like.dtype)
-
-
-@compiled
-def lay_out(x: Any, inputs: Any) -> Any:
-    """Lay out some columns of a matrix as a right factor.
+    A factor has panels of neighbouring columns, each of `PANEL_BYTES` in a row: it has the shape (panels,
+    rows, columns of a panel). What is beyond the last column does not count, but is a number.
 
     Args:
         x: The matrix, two-dimensional and contiguous.
         inputs: Numbers of the columns.
-
-    Returns:
-        The factor, and one of its squares: see `make_panels`.
+        first: The first of the panels that are wanted.
+        last: The one after the last.
+        panels: Result: the factor.
+        squares: Result: one of its squares.
     """
-    panels = make_panels(inputs.size, x.shape[0], x)
-    squares = make_panels(inputs.size, x.shape[0], x)
     length, width = uintp(panels.shape[1]), uintp(panels.shape[2])
     numbers, pitch, columns = x.reshape(-1), uintp(x.shape[1]), uintp(inputs.size)
     a, b = panels.reshape(-1), squares.reshape(-1)
-    for p in range(uintp(panels.shape[0])):
-        first, place = p * width, p * length * width
-        here, begin = min(width, columns - first), uintp(inputs[first])
-        if here == width and uintp(inputs[first + width - uintp(1)]) == begin + width - uintp(1):
+    for p in range(uintp(first), uintp(last)):
+        column, place = p * width, p * length * width
+        here, begin = min(width, columns - column), uintp(inputs[column])
+        if here == width and uintp(inputs[column + width - uintp(1)]) == begin + width - uintp(1):
             for k in range(length):
                 for lane in range(width):
                     value = numbers[k * pitch + begin + lane]
@@ -146,85 +131,92 @@ def lay_out(x: Any, inputs: Any) -> Any:
             continue
         for k in range(length):
             for lane in range(here):
-                value = numbers[k * pitch + uintp(inputs[first + lane])]
+                value = numbers[k * pitch + uintp(inputs[column + lane])]
                 a[place + k * width + lane] = value
                 b[place + k * width + lane] = value * value
             for lane in range(here, width):
                 a[place + k * width + lane] = b[place + k * width + lane] = 0
-    return panels, squares
 
 
 @compiled
-def lay_out_turned(x: Any, inputs: Any) -> Any:
-    """Lay out the transpose of some columns of a matrix as a right factor.
+def lay_out_turned(x: Any, inputs: Any, first: int, last: int, panels: Any, squares: Any) -> None:
+    """Lay out the transpose of some columns of a matrix as a right factor, or a part of it.
 
     Args:
         x: The matrix, two-dimensional and contiguous.
         inputs: Numbers of the columns.
-
-    Returns:
-        The factor, and one of its squares: see `make_panels`.
+        first: The first of the panels that are wanted: see `lay_out`.
+        last: The one after the last.
+        panels: Result: the factor.
+        squares: Result: one of its squares.
     """
-    panels = make_panels(x.shape[0], inputs.size, x)
-    squares = make_panels(x.shape[0], inputs.size, x)
     length, width = uintp(panels.shape[1]), uintp(panels.shape[2])
     numbers, pitch, rows = x.reshape(-1), uintp(x.shape[1]), uintp(x.shape[0])
     a, b = panels.reshape(-1), squares.reshape(-1)
     ones, zeros = numpy.ones(SIDE, x.dtype), numpy.zeros(SIDE, x.dtype)
     side, zero = uintp(SIDE), uintp(0)
-    for p in range(uintp(panels.shape[0])):
-        first = p * width
-        here = min(width, rows - first)
+    for p in range(uintp(first), uintp(last)):
+        row = p * width
+        here = min(width, rows - row)
         whole, k = here - here % side, zero
         while k < length:
-            column, place, last = uintp(inputs[k]), (p * length + k) * width, k + side - uintp(1)
+            column, place, end = uintp(inputs[k]), (p * length + k) * width, k + side - uintp(1)
             count, done = uintp(1), zero
-            if last < length and uintp(inputs[last]) == column + side - uintp(1):
+            if end < length and uintp(inputs[end]) == column + side - uintp(1):
                 count, done = side, whole
                 for lane in range(zero, whole, side):
-                    start = (first + lane) * pitch + column
+                    start = (row + lane) * pitch + column
                     turn_block(numbers, start, pitch, ones, zeros, zero, a, place + lane, width)
             for i in range(count):
                 for lane in range(done, here):
-                    value = numbers[(first + lane) * pitch + column + i]
+                    value = numbers[(row + lane) * pitch + column + i]
                     a[place + i * width + lane] = value
                 for lane in range(here, width):
                     a[place + i * width + lane] = 0
             for at in range(place, place + count * width):
                 b[at] = a[at] * a[at]
             k += count
-    return panels, squares
 
 
 @compiled
 def multiply(
-    a: Any, row_step: int, step: int, rows: int, panels: Any, columns: int, out: Any
+    a: Any,
+    row_step: int,
+    step: int,
+    rows: int,
+    panels: Any,
+    first: int,
+    last: int,
+    columns: int,
+    out: Any,
 ) -> None:
-    """Multiply matrices.
+    """Multiply matrices, or compute some columns of their product.
 
     Args:
         a: Numbers of the left factor, one-dimensional.
         row_step: How far its rows lie apart in that.
         step: How far its columns do.
         rows: How many rows it has.
-        panels: The right factor: see `make_panels`.
-        columns: How many columns it has.
-        out: Result, one-dimensional: the rows one after the other.
+        panels: The right factor: see `lay_out`.
+        first: The first panel of the columns that are wanted.
+        last: The one after the last.
+        columns: How many columns the factor has.
+        out: Result, one-dimensional: the rows one after the other, each as long as there are columns.
     """
-    count, length, width = panels.shape
+    length, width = panels.shape[1], panels.shape[2]
     flat = panels.reshape(-1)
     spare = numpy.empty(TILE_ROWS * width, out.dtype)
-    for p in range(count):
-        first, place = p * width, p * length * width
-        left = columns - first
+    for p in range(first, last):
+        column, place = p * width, p * length * width
+        left = columns - column
         for r in range(0, rows, TILE_ROWS):
             height = min(TILE_ROWS, rows - r)
             start = r * row_step
             if left >= width:
-                there = r * columns + first
+                there = r * columns + column
                 _tile(a, start, row_step, step, height, flat, place, length, out, there, columns)
                 continue
             _tile(a, start, row_step, step, height, flat, place, length, spare, 0, width)
             for i in range(height):
                 for lane in range(left):
-                    out[(r + i) * columns + first + lane] = spare[i * width + lane]
+                    out[(r + i) * columns + column + lane] = spare[i * width + lane]

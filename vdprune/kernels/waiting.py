@@ -9,8 +9,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from vdprune.kernels.compiled import compiled
+from vdprune.kernels.constants import STOPPED
 
-__all__ = ["stay_awake"]
+__all__ = ["meet", "stay_awake"]
 
 _LOOKS = 64  # until others that want the processor get it
 
@@ -24,6 +25,18 @@ def _look_at(typing_context: Any, counts: Any) -> Any:
         return builder.load_atomic(data, "acquire", 8)
 
     return types.int64(counts), generate
+
+
+@intrinsic
+def _count_up(typing_context: Any, counts: Any) -> Any:
+    """Raise the first number of an array by one, whoever else does."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "acq_rel")
+        return context.get_dummy_value()
+
+    return types.void(counts), generate
 
 
 @intrinsic
@@ -57,3 +70,20 @@ def stay_awake(counts: Any, wanted: int, rounds: int) -> bool:
                 return True
         _step_aside()
     return False
+
+
+@compiled
+def meet(counts: Any, wanted: int) -> bool:
+    """Arrive somewhere and wait there for others.
+
+    Args:
+        counts: How many have arrived so far, an array of one int64; `STOPPED` if nobody is to wait.
+        wanted: How many are to arrive, in all that ever did.
+
+    Returns:
+        Whether they did; if not, what they were to do is not done.
+    """
+    _count_up(counts)
+    while not stay_awake(counts, wanted, 1):
+        pass
+    return _look_at(counts) < STOPPED

@@ -50,6 +50,7 @@ class VariationalDropout(FixedLogAlpha):
     noise_scale: float = 1.0
     whole: Whole | None = None  # set while the link is compacted: see vdprune.links.compaction
     _divergences: list[Variable] | None = None
+    _postpones: bool = False
 
     def init_variational_dropout(
         self,
@@ -176,19 +177,22 @@ class VariationalDropout(FixedLogAlpha):
 
 
 @contextlib.contextmanager
-def keeping_divergences(links: Iterable[VariationalDropout]) -> Iterator[None]:
+def keeping_divergences(
+    links: Iterable[VariationalDropout], postpones: bool = False
+) -> Iterator[None]:
     """Let links remember the KL divergence that their forward pass computes on its way.
 
     The parameters must not change meanwhile.
 
     Args:
         links: The links.
+        postpones: Whether linear links may return what is computed when it is asked for.
     """
     links = list(links)
     for link in links:
-        link._divergences = []
+        link._divergences, link._postpones = [], postpones
     try:
         yield
     finally:
         for link in links:
-            link._divergences = None
+            link._divergences, link._postpones = None, False

@@ -8,6 +8,7 @@ import chainer.links as L
 import numpy
 
 from vdprune import functions
+from vdprune.functions.postponed_linear import postpone_linear
 from vdprune.functions.prior import LOG_UNIFORM
 from vdprune.links.variational_dropout import VariationalDropout
 
@@ -80,6 +81,21 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
         if W is not None:
             return F.linear(x, W, self.b, n_batch_axes=n_batch_axes)
         self._initialize_log_sigma2()
+        if self._postpones and n_batch_axes == 1:
+            postponed = postpone_linear(
+                x,
+                self.W,
+                self.log_sigma2,
+                self.b,
+                self.loga_threshold,
+                self.mask_variance,
+                self.alive,
+                self.prior,
+                self.noise_scale,
+                self._keep_divergence,
+            )
+            if postponed is not None:
+                return postponed
         y_and_divergence = functions.variational_dropout_linear(
             x,
             self.W,

@@ -1,0 +1,65 @@
+"""Variables whose numbers are computed when somebody asks for them."""
+
+import weakref
+from typing import Any
+
+from chainer import Variable
+
+
+class Promise:
+    """What a `Postponed` will be.
+
+    Args:
+        source: What it is made of, if that is a promise, too.
+    """
+
+    def __init__(self, source: "Promise | None" = None) -> None:
+        self.source = source
+        self.consumers = 0  # promises that are made of this one
+        self._value: Any = None
+        self._owner: Any = None
+        if source is not None:
+            source.consumers += 1
+
+    def compute(self) -> Any:
+        """Compute the variable."""
+        raise NotImplementedError
+
+    def rectified(self) -> Any:
+        """Return what ReLU makes of it, postponed, or None if that can't be."""
+        return None
+
+    def variable(self) -> Any:
+        """Return the variable; it is computed once."""
+        if self._value is None:
+            self._value = self.compute()
+        return self._value
+
+    def is_open(self, consumers: int) -> bool:
+        """Whether nobody has asked for it or ever can, but so many promises that are made of it."""
+        return self._value is None and self._owner() is None and self.consumers == consumers
+
+    def postpone(self) -> "Postponed":
+        """Make the variable that stands for it until somebody asks."""
+        variable = Variable.__new__(Postponed)
+        vars(variable)["promise"] = self
+        self._owner = weakref.ref(variable)
+        return variable
+
+
+class Postponed(Variable):
+    """Becomes an ordinary Variable as soon as anybody asks it for more than its ``promise``."""
+
+    promise: Promise
+
+    def __getattr__(self, name: str) -> Any:
+        # Chainer sets all attributes of a Variable in its initializer, which this one has not gone through.
+        promise = vars(self).get("promise")
+        if promise is None:
+            raise AttributeError(f"a Variable has no attribute {name!r}")
+        value = promise.variable()
+        del vars(self)["promise"]
+        vars(self).update(vars(value))
+        self._node._variable = weakref.ref(self)
+        self.__class__ = Variable
+        return getattr(self, name)
