@@ -13,7 +13,6 @@ import chainer
 import chainer.functions as F
 import numpy
 from chainer.backend import Device
-from chainer.iterators import SerialIterator
 from chainer.training.updaters import StandardUpdater
 
 from benchmarks.data import load_images
@@ -82,7 +81,7 @@ def describe_settings(network: Network) -> str:
     if network.name in ARCHS:
         return "the run of `vdprune train`, recipe paper, from bytes, which each step scales"
     return (
-        "StandardUpdater, SerialIterator, vdprune.ArrayBatches, vdprune.Adam and vdprune.Compaction "
+        "StandardUpdater, vdprune.RowIterator, vdprune.ArrayBatches, vdprune.Adam and vdprune.Compaction "
         "in Chainer's Trainer, as in the README"
     )
 
@@ -106,7 +105,7 @@ def _train_own(
     model = ConvolutionStack(network.layers, len(x))
     model.to_device(device)
     updater = StandardUpdater(
-        SerialIterator(range(len(x)), BATCH),
+        vdprune.RowIterator(len(x), BATCH),
         vdprune.Adam().setup(model),
         converter=vdprune.ArrayBatches(x, t),
         device=device,

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from vdprune.threads import limited_threads as limited_threads
     from vdprune.training.adam import Adam as Adam
     from vdprune.training.batches import ArrayBatches as ArrayBatches
+    from vdprune.training.batches import RowIterator as RowIterator
     from vdprune.training.extensions import Compaction as Compaction
 
 _HOMES = {
     "Adam": "vdprune.training.adam",
     "ArrayBatches": "vdprune.training.batches",
     "Compaction": "vdprune.training.extensions",
+    "RowIterator": "vdprune.training.batches",
     "VariationalDropoutChain": "vdprune.chain",
     "VariationalDropoutConvolution2D": "vdprune.links",
     "VariationalDropoutLinear": "vdprune.links",

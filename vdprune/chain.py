@@ -13,6 +13,7 @@ from vdprune.chainer_speed.postponed import Postponed, Promise
 from vdprune.errors import ArgumentError
 from vdprune.finiteness import LossesOnGpu, check_finite
 from vdprune.functions import cross_entropy, distillation, joint_objective
+from vdprune.functions.linear_layers import LayersOfLastStep
 from vdprune.functions.linear_objective import Objective, find_layers, linear_objective
 from vdprune.functions.variational_layer import Alive
 from vdprune.links.compaction import compact, expand, find_alive
@@ -85,6 +86,7 @@ class VariationalDropoutChain(Chain):
         self._statistics: dict[str, float] | None = None
         self._losses_on_gpu = LossesOnGpu()
         self._compaction: dict[str, Alive] = {}
+        self._last_step = LayersOfLastStep()
 
     def calc_loss(self, x: Any, t: Any, teacher_logits: Any = None) -> Variable:
         """Compute the joint objective of a batch: mean cross entropy + kl_coef * KL / N.
@@ -152,12 +154,18 @@ class VariationalDropoutChain(Chain):
         layers = find_layers(promise)
         if layers is None:
             return None
-        own = [id(layer.parameters[0]) for layer, _ in layers]
+        own = [id(layer.parameters[0]) for layer in layers]
         others = [link.kl_divergence() for link in links if id(link.W) not in own]
         if len(others) + len(own) != len(links):  # a layer is passed twice
             return None
         return linear_objective(
-            layers, t, others, self.kl_coef, self._checked_num_train(), _dropped_divergence(links)
+            layers,
+            t,
+            others,
+            self.kl_coef,
+            self._checked_num_train(),
+            _dropped_divergence(links),
+            self._last_step,
         )
 
     def _combine_losses(self, y: Any, t: Any, teacher_logits: Any, links: list[Any]) -> Objective:
@@ -280,6 +288,7 @@ class VariationalDropoutChain(Chain):
         copied = super().copy(mode)
         copied._compaction = {}
         copied._losses_on_gpu = LossesOnGpu()
+        copied._last_step = LayersOfLastStep()
         return copied
 
     def to_variational_dropout(self, **kwargs: Any) -> conversion.ConversionReport:

@@ -35,11 +35,15 @@ def split(length: int, work: float, most: int) -> list[slice]:
     Returns:
         The parts, one at least.
     """
-    count = min(most, length, int(work // _LEAST_WORK))
+    count = _worth(work, min(most, length))
     if count < 2:
         return [slice(0, length)]
     edges = (length * i // count for i in range(count + 1))
     return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def _worth(work: float, most: int) -> int:
+    return min(most, int(work // _LEAST_WORK))
 
 
 class Team:
@@ -94,7 +98,7 @@ class Team:
             self._free.release()
 
     def run_together(
-        self, task: Callable[[int, int], Any], stop: Callable[[], Any], threads: int
+        self, task: Callable[[int, int], Any], stop: Callable[[], Any], work: float
     ) -> None:
         """Do a task in several threads at once, which wait for each other on the way.
 
@@ -102,12 +106,12 @@ class Team:
             task: Called in each thread with its number and their number, which is 1 if the helpers have
                 other work.
             stop: Called if a thread may never come to where others wait: lets them wait no more.
-            threads: How many threads there are to be at most.
+            work: Multiplications that the whole task takes.
 
         Raises:
             BaseException: What the first task raised, of those that did.
         """
-        count = min(threads, self.size)
+        count = _worth(work, self.size)
         if count < 2 or not self._can_help() or not self._free.acquire(blocking=False):
             task(0, 1)
             return

@@ -95,12 +95,13 @@ def _plain_variables(inputs: Any) -> list[Any] | None:
 
 
 def _is_unobserved(function: Any) -> bool:
-    """Whether nobody watches a function: no hook, no debugging, no static graph."""
-    return (
-        not function._n_local_function_hooks
-        and not chainer.get_function_hooks()
-        and not config.debug
-        and config.schedule_func is None
+    return not (function._n_local_function_hooks or is_watched())
+
+
+def is_watched() -> bool:
+    """Tell whether somebody watches functions at work: by hooks, in debugging, for a static graph."""
+    return bool(
+        chainer.get_function_hooks() or config.debug or config.schedule_func is not None
     )
 
 

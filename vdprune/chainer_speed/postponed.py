@@ -36,7 +36,11 @@ class Promise:
         return self._value
 
     def is_open(self, consumers: int) -> bool:
-        """Whether nobody has asked for it or ever can, but so many promises that are made of it."""
+        """Tell whether nobody has asked for it or ever can.
+
+        Args:
+            consumers: How many promises are made of it.
+        """
         return self._value is None and self._owner() is None and self.consumers == consumers
 
     def postpone(self) -> "Postponed":

@@ -1,25 +1,27 @@
 """Linear layers with noisy weights, one after the other, as the CPU's kernels want them."""
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
 from vdprune import kernels
+from vdprune.functions.prior import k1_of
 from vdprune.functions.variational_layer import Alive
 from vdprune.kernels import linear_layout as at
+from vdprune.kernels.addresses import get_address
 from vdprune.kernels.constants import PANEL_BYTES, STOPPED
 from vdprune.threads import get_team
 
 _WORK = 150  # what is done to a weight beside the products, in multiplications
 _LINE = 64  # bytes of a line of the cache
-_MOST_THREADS = 2**10
 _GRADIENTS = at.G_WEIGHTS, at.G_LOG_SIGMA2, at.G_BIASES
 
 
-@dataclass
+@dataclass(slots=True)
 class LinearLayer:
     """What one layer is made of.
 
@@ -30,7 +32,7 @@ class LinearLayer:
         alive: Which outputs and inputs the weights are for; None for all.
         threshold: Weights with a log alpha above it are masked.
         mask_variance: Whether their variance is masked, too.
-        k1: Weight of the sigmoid in the KL divergence, which the prior decides.
+        prior: Prior of the weights.
         noise_scale: What standard normal draws are multiplied by.
         key: Key of the noise.
         has_relu: Whether ReLU follows.
@@ -43,9 +45,9 @@ class LinearLayer:
     alive: Alive | None
     threshold: float
     mask_variance: bool
-    k1: float
+    prior: str
     noise_scale: float
-    key: tuple[int, int]
+    key: tuple[int, int] = (0, 0)
     has_relu: bool = False
     noise: Any = None
 
@@ -54,6 +56,22 @@ class LinearLayer:
         """How many outputs and inputs are alive, and how many there are of both."""
         outputs, inputs = self.W.shape
         return outputs, inputs, *(self.W.shape if self.alive is None else self.alive.shape)
+
+    def arrays(self) -> list[Any]:
+        """List W, log_sigma2 and, with biases, b."""
+        return [self.W, self.log_sigma2, *(() if self.b is None else (self.b,))]
+
+    def is_like(self, other: "LinearLayer") -> bool:
+        """Whether it has another's arrays, and all else that is not set anew at each step."""
+        return (
+            self.W is other.W
+            and self.log_sigma2 is other.log_sigma2
+            and self.b is other.b
+            and self.alive is other.alive
+            and self.noise is other.noise
+            and self.has_relu == other.has_relu
+            and self.mask_variance == other.mask_variance
+        )
 
 
 class LinearLayers:
@@ -65,16 +83,44 @@ class LinearLayers:
     """
 
     def __init__(self, layers: Sequence[LinearLayer], x: Any) -> None:
-        self._layers, self._x = layers, x
-        self._shapes = tuple([layer.shape for layer in layers])
-        places, size, self._work = _plan(self._shapes, len(x), x.itemsize)
+        shapes = tuple([layer.shape for layer in layers])
+        places, size, self._work = _plan(shapes, len(x), x.itemsize)
         self._memory = numpy.empty(size + _LINE, numpy.uint8)
-        start = _address(self._memory)
+        start = get_address(self._memory)
         self._table = places + (start + -start % _LINE)
-        self._table[:, : at.FACTOR] = [_describe(layer) for layer in layers]
-        self._settings = numpy.array(
-            [(layer.threshold, layer.k1, layer.noise_scale) for layer in layers]
+        self._table[:, at.G_WEIGHTS :] = 0
+        self._numbers = [_numbers_of(layer) for layer in layers]
+        self._table[:, : at.FACTOR] = list(map(_describe, layers, self._numbers))
+        self._settings = numpy.empty((len(layers), 3))
+        self._places, self._length = _places_of_gradients(layers)
+        self._begin(layers, x)
+
+    def begin(self, layers: Sequence[LinearLayer], x: Any) -> bool:
+        """Go on with another batch and new settings.
+
+        Args:
+            layers: The layers, as at first.
+            x: The batch.
+
+        Returns:
+            Whether arrays and shapes are the same as before; if not, nothing is done.
+        """
+        fits = (
+            x.shape == self._x.shape
+            and x.dtype == self._x.dtype
+            and len(layers) == len(self._layers)
+            and all([a.is_like(b) for a, b in zip(layers, self._layers, strict=True)])
         )
+        if fits:
+            self._begin(layers, x)
+        return fits
+
+    def _begin(self, layers: Sequence[LinearLayer], x: Any) -> None:
+        self._layers, self._x = layers, x
+        self._table[:, at.KEY0 : at.KEY1 + 1] = [layer.key for layer in layers]
+        self._settings[:] = [
+            (layer.threshold, k1_of(layer.prior), layer.noise_scale) for layer in layers
+        ]
 
     def forward(self) -> tuple[Any, float]:
         """Draw pre-activations.
@@ -82,12 +128,11 @@ class LinearLayers:
         Returns:
             Those of the last layer, shape (batch, outputs), and the KL divergence of all weights.
         """
-        y = numpy.empty((len(self._x), self._shapes[-1][2]), self._x.dtype)
-        self._table[-1, at.RESULT] = _address(y)
+        y = numpy.empty((len(self._x), self._layers[-1].shape[2]), self._x.dtype)
         divergences = numpy.zeros(get_team().size)
-        arguments = self._table, self._settings, self._x, divergences
-        self._run(kernels.linear.forward, arguments)
-        return y, float(divergences.sum())
+        with self._placed(at.RESULT, y):
+            self._run(kernels.linear.forward, self._table, self._settings, self._x, divergences)
+        return y, sum(divergences.tolist())
 
     def backward(self, g: Any, g_divergence: float, wants_x: bool) -> tuple[Any, list[Any]]:
         """Compute gradients, after `forward`.
@@ -98,11 +143,11 @@ class LinearLayers:
             wants_x: Whether the gradient of the inputs is wanted.
 
         Returns:
-            Gradient of x, or None; and for each layer those of W, log_sigma2 and, with biases, b.
+            Gradient of x, or None; and those of the arrays of each layer, one after the other.
         """
-        self._table[-1, at.G_RESULT] = _address(g)
         g_x, gradients = self._make_gradients(wants_x)
-        self._run(kernels.linear.backward, (0, self._table, self._x, g_divergence, wants_x))
+        with self._placed(at.G_RESULT, g):
+            self._run(kernels.linear.backward, 0, self._table, self._x, g_divergence, wants_x)
         return g_x, gradients
 
     def objective(
@@ -122,33 +167,33 @@ class LinearLayers:
         g_x, gradients = self._make_gradients(wants_x)
         divergences, found = numpy.zeros(get_team().size), numpy.zeros(2)
         arguments = self._table, self._settings, self._x, t, g_divergence, wants_x
-        self._run(kernels.linear.objective, (*arguments, divergences, found))
-        return found[0] / len(t), int(found[1]), float(divergences.sum()), g_x, gradients
+        self._run(kernels.linear.objective, *arguments, divergences, found)
+        total, right = found.tolist()
+        return total / len(t), int(right), sum(divergences.tolist()), g_x, gradients
+
+    @contextlib.contextmanager
+    def _placed(self, field: int, array: Any) -> Iterator[None]:
+        """Let an array of somebody else be one of the last layer's."""
+        own, self._table[-1, field] = int(self._table[-1, field]), get_address(array)
+        try:
+            yield
+        finally:
+            self._table[-1, field] = own
 
     def _make_gradients(self, wants_x: bool) -> tuple[Any, list[Any]]:
         """Make room for gradients, and let the table say where it is."""
-        sizes = [
-            [array.size for array in (layer.W, layer.log_sigma2, layer.b) if array is not None]
-            for layer in self._layers
-        ]
-        room = numpy.empty(sum(map(sum, sizes)), self._x.dtype)
-        start, place, gradients = _address(room), 0, []
-        for row, layer in zip(self._table, self._layers, strict=True):
-            found = []
-            for field, array in zip(_GRADIENTS, (layer.W, layer.log_sigma2, layer.b), strict=True):
-                if array is None:
-                    continue
-                row[field] = start + place * room.itemsize
-                found.append(room[place : place + array.size].reshape(array.shape))
-                place += array.size
-            gradients.append(found)
+        room = numpy.empty(self._length, self._x.dtype)
+        start, gradients = get_address(room), []
+        for row, field, first, last, shape in self._places:
+            self._table[row, field] = start + first * room.itemsize
+            gradients.append(room[first:last].reshape(shape))
         g_x = None
         if wants_x:
             g_x = numpy.empty_like(self._x)
-            self._table[0, at.G_INPUTS] = _address(g_x)
+            self._table[0, at.G_INPUTS] = get_address(g_x)
         return g_x, gradients
 
-    def _run(self, kernel: Any, arguments: tuple[Any, ...]) -> None:
+    def _run(self, kernel: Any, *arguments: Any) -> None:
         team, meeting = get_team(), numpy.zeros(1, numpy.int64)
 
         def task(thread: int, threads: int) -> None:
@@ -157,17 +202,50 @@ class LinearLayers:
         def stop() -> None:
             meeting[0] = STOPPED
 
-        team.run_together(task, stop, len(team.split(_MOST_THREADS, self._work)))
+        team.run_together(task, stop, self._work)
 
 
-def _describe(layer: LinearLayer) -> tuple[int, ...]:
+class LayersOfLastStep:
+    """Keeps `LinearLayers` for the next step, which most often is on the same arrays."""
+
+    def __init__(self) -> None:
+        self._kept: LinearLayers | None = None
+
+    def take(self, layers: Sequence[LinearLayer], x: Any) -> LinearLayers:
+        """Return what was put here if it is of such arrays, or a new one.
+
+        Args:
+            layers: As for `LinearLayers`.
+            x: Likewise.
+
+        Returns:
+            Those; nobody else gets them meanwhile.
+        """
+        kept, self._kept = self._kept, None
+        return kept if kept is not None and kept.begin(layers, x) else LinearLayers(layers, x)
+
+    def put(self, layers: LinearLayers) -> None:
+        """Put layers here that are done with a batch."""
+        self._kept = layers
+
+    def __deepcopy__(self, memo: Any) -> "LayersOfLastStep":
+        return LayersOfLastStep()  # a copy has its own memory, whose addresses are others
+
+    def __reduce__(self) -> Any:
+        return LayersOfLastStep, ()
+
+
+def _numbers_of(layer: LinearLayer) -> tuple[Any, Any]:
+    """Return the numbers of the inputs and outputs that a layer's weights are for."""
+    if layer.alive is not None:
+        return layer.alive.input_numbers, layer.alive.output_numbers
+    outputs, inputs = layer.W.shape
+    return _numbers(inputs, outputs)
+
+
+def _describe(layer: LinearLayer, numbers: tuple[Any, Any]) -> tuple[int, ...]:
     """Make the part of a layer's row that does not depend on the batch."""
     outputs, inputs, all_outputs, all_inputs = layer.shape
-    numbers = (
-        _numbers(all_inputs, all_outputs)
-        if layer.alive is None
-        else (layer.alive.input_numbers, layer.alive.output_numbers)
-    )
     return (
         inputs,
         outputs,
@@ -176,17 +254,24 @@ def _describe(layer: LinearLayer) -> tuple[int, ...]:
         layer.has_relu,
         layer.mask_variance,
         *layer.key,
-        _address(layer.W),
-        _address(layer.log_sigma2),
-        0 if layer.b is None else _address(layer.b),
-        _address(numbers[0]),
-        _address(numbers[1]),
-        0 if layer.noise is None else _address(layer.noise),
+        get_address(layer.W),
+        get_address(layer.log_sigma2),
+        0 if layer.b is None else get_address(layer.b),
+        get_address(numbers[0]),
+        get_address(numbers[1]),
+        0 if layer.noise is None else get_address(layer.noise),
     )
 
 
-def _address(array: Any) -> int:
-    return int(array.__array_interface__["data"][0])
+def _places_of_gradients(layers: Sequence[LinearLayer]) -> tuple[list[tuple[Any, ...]], int]:
+    """Give each gradient its place among the others: row and field of the table, edges and shape."""
+    places: list[tuple[Any, ...]] = []
+    first = 0
+    for row, layer in enumerate(layers):
+        for field, array in zip(_GRADIENTS, layer.arrays(), strict=False):
+            places.append((row, field, first, first + array.size, array.shape))
+            first += array.size
+    return places, first
 
 
 @functools.lru_cache(maxsize=64)

@@ -25,9 +25,7 @@ from vdprune.functions.weight_moments import weight_moments
 
 
 class VariationalDropoutLinearFunction(CpuVariationalLayer):
-    """A single one of `LinearLayers`; its ``key`` is that of its noise, None for a new one."""
-
-    key: tuple[int, int] | None = None
+    """A single one of `LinearLayers`."""
 
     def products(self, x: Any, b: Any) -> tuple[Any, float]:
         noise = self.noise
@@ -41,9 +39,9 @@ class VariationalDropoutLinearFunction(CpuVariationalLayer):
             self.alive,
             self.threshold,
             self.mask_variance,
-            self.k1,
+            self.prior,
             self.noise_scale,
-            self.key or new_key(),
+            new_key() if self.key is None else self.key,
             noise=noise,
         )
         self.layers = LinearLayers((layer,), x)
@@ -52,7 +50,7 @@ class VariationalDropoutLinearFunction(CpuVariationalLayer):
     def product_gradients(
         self, g: Any, g_divergence: float, wants_x: bool
     ) -> tuple[Any, Any, Any, Any]:
-        g_x, [gradients] = self.layers.backward(g, g_divergence, wants_x)
+        g_x, gradients = self.layers.backward(g, g_divergence, wants_x)
         return g_x, *gradients, *[None] * (3 - len(gradients))
 
 
@@ -68,6 +66,7 @@ def variational_dropout_linear(
     alive: Alive | None = None,
     prior: str = LOG_UNIFORM,
     noise_scale: float = 1.0,
+    key: tuple[int, int] | None = None,
 ) -> tuple[Variable, Variable]:
     """Linear layer whose weights are drawn anew for each example.
 
@@ -84,6 +83,8 @@ def variational_dropout_linear(
             None for all.
         prior: Prior of the weights, ``"log-uniform"`` or ``"ard"``: see `kl_divergence`.
         noise_scale: What standard normal draws are multiplied by to get the noise; with 0 there is none.
+        key: Two numbers below 2^32 that new draws follow from; None for others each time. Not where the
+            arrays are of other dtypes than float32 or float64, nor on a GPU.
 
     Returns:
         Pre-activations with mean x W^T + b and variance (x * x) (sigma^2)^T, shape (batch...,
@@ -113,6 +114,7 @@ def variational_dropout_linear(
             alive,
             prior,
             noise_scale,
+            key,
         )
         y, divergence = function.apply(inputs)
         return (y if y.shape[:-1] == batch else F.reshape(y, (*batch, outputs))), divergence

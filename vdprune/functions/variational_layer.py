@@ -73,6 +73,7 @@ class VariationalLayer(FirstOrderFunction):
         alive: Which outputs and inputs the weights are for; None for all.
         prior: Prior of the weights.
         noise_scale: What the draws are multiplied by.
+        key: Key of new draws; None for another each time.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class VariationalLayer(FirstOrderFunction):
         alive: Alive | None,
         prior: str,
         noise_scale: float,
+        key: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
+        self.prior, self.key = prior, key
         self.k1 = k1_of(prior)
         self.noise_scale = noise_scale
         self.alive = alive

@@ -10,6 +10,7 @@ import numpy
 
 from vdprune.kernels.compiled import compiled
 from vdprune.kernels.constants import EPSILON, K2, K3, LOG_ALPHA_MAX, LOG_ALPHA_MIN
+from vdprune.kernels.pointers import array_at
 from vdprune.kernels.vector_math import exp, log
 
 # Numba's files on disk are for this file's text alone: with this line that text changes with what
@@ -18,6 +19,7 @@ _TAKEN_FROM_ELSEWHERE = "06f14512dfa768e1"
 
 __all__ = [
     "adam",
+    "adam_of_all",
     "cross_entropy",
     "relu",
     "relu_gradient",
@@ -307,3 +309,45 @@ def adam(
         m[i] += fade1 * (gradient[i] - m[i])
         v[i] += fade2 * (gradient[i] * gradient[i] - v[i])
         data[i] -= size * m[i] / (numpy.sqrt(v[i]) + least)
+
+
+@compiled
+def adam_of_all(
+    thread: int,
+    threads: int,
+    parameters: Any,
+    like: Any,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    rate: float,
+) -> None:
+    """Take a step of `adam` for many parameters; of each a thread has a part, unless it is small.
+
+    Args:
+        thread: Number of the thread that does this.
+        threads: How many do.
+        parameters: A row of int64 for each: its address, its gradient's, those of its moments, its size.
+        like: An array of its dtype.
+        beta1: As for `adam`, as all that follow.
+        beta2: Decay of the second moment.
+        epsilon: Keeps the quotient finite.
+        rate: Step size.
+    """
+    for number in range(parameters.shape[0]):
+        row = parameters[number]
+        units = (row[4] + _BLOCK - 1) // _BLOCK
+        first = units * thread // threads * _BLOCK
+        size = min(units * (thread + 1) // threads * _BLOCK, row[4]) - first
+        if size > 0:
+            place = first * like.itemsize
+            adam(
+                array_at(row[0] + place, (size,), like),
+                array_at(row[1] + place, (size,), like),
+                array_at(row[2] + place, (size,), like),
+                array_at(row[3] + place, (size,), like),
+                beta1,
+                beta2,
+                epsilon,
+                rate,
+            )

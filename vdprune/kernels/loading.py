@@ -79,7 +79,8 @@ def _call_each() -> None:
     pixels.flags.writeable = False  # as those are that evaluation cuts out of a data set
     cpu.scale(pixels, 1.0, a, y.copy())
     cpu.relu_gradient(a, b, c)
-    cpu.adam(a, b, c, d, 0.9, 0.999, 1e-8, 1e-3)
+    table = numpy.zeros((1, 5), numpy.int64)
+    cpu.adam_of_all(0, 1, table, a, 0.9, 0.999, 1e-8, 1e-3)
     x, columns = numpy.ones((1, 1, 1, 1), "f4"), numpy.ones((1, 1, 1, 1, 1, 1), "f4")
     unfolding.unfold(x, (1, 1), (0, 0), (1, 1), columns)
     unfolding.fold(columns, (1, 1), (0, 0), (1, 1), x)

@@ -8,6 +8,7 @@ import chainer.links as L
 import numpy
 
 from vdprune import functions
+from vdprune.functions.linear_layers import LinearLayer
 from vdprune.functions.postponed_linear import postpone_linear
 from vdprune.functions.prior import LOG_UNIFORM
 from vdprune.links.variational_dropout import VariationalDropout
@@ -82,18 +83,7 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
             return F.linear(x, W, self.b, n_batch_axes=n_batch_axes)
         self._initialize_log_sigma2()
         if self._postpones and n_batch_axes == 1:
-            postponed = postpone_linear(
-                x,
-                self.W,
-                self.log_sigma2,
-                self.b,
-                self.loga_threshold,
-                self.mask_variance,
-                self.alive,
-                self.prior,
-                self.noise_scale,
-                self._keep_divergence,
-            )
+            postponed = self._postpone(x)
             if postponed is not None:
                 return postponed
         y_and_divergence = functions.variational_dropout_linear(
@@ -109,3 +99,19 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
             noise_scale=self.noise_scale,
         )
         return self._keep_divergence(y_and_divergence)
+
+    def _postpone(self, x: Any) -> chainer.Variable | None:
+        """Apply the layer, but not yet; None where that can't be."""
+        b = self.b
+        layer = LinearLayer(
+            self.W.raw_array,
+            self.log_sigma2.raw_array,
+            None if b is None else b.raw_array,
+            self.alive,
+            self.loga_threshold,
+            self.mask_variance,
+            self.prior,
+            self.noise_scale,
+        )
+        parameters = (self.W, self.log_sigma2) if b is None else (self.W, self.log_sigma2, b)
+        return postpone_linear(x, layer, parameters, self._keep_divergence)

@@ -3,7 +3,6 @@
 import contextlib
 import math
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import chainer.optimizers
@@ -13,7 +12,8 @@ from chainer.optimizers import adam
 
 from vdprune import kernels
 from vdprune.functions.choice import Fused, choose_fused
-from vdprune.threads import get_team, split
+from vdprune.kernels.addresses import get_address
+from vdprune.threads import get_team
 
 _WORK = 60  # multiplications that take as long as the update of a weight, which waits for memory
 
@@ -29,6 +29,7 @@ class _Updates:
         self._settings: tuple[float, ...] | None = None
         self._waiting: dict[Any, list[Any]] = {}
         self._is_collecting = False
+        self._on_cpu = _ParametersOnCpu()
 
     @contextlib.contextmanager
     def collecting(self) -> Iterator[None]:
@@ -52,7 +53,7 @@ class _Updates:
         waiting, self._waiting = self._waiting, {}
         for (device, _, settings), parameters in waiting.items():
             if device is None:
-                _update_on_cpu(parameters, settings)
+                self._on_cpu.update(parameters, settings)
                 continue
             with parameters[0][0].device:
                 kernels.cuda.adam(parameters, *settings)
@@ -75,25 +76,47 @@ class _Updates:
         return beta1, beta2, values["eps"], rate
 
 
-def _update_on_cpu(parameters: list[Any], settings: tuple[float, ...]) -> None:
-    """Update parameters: threads have a part each of those that are large enough."""
-    team = get_team()
-    size_of_all = sum(arrays[0].size for arrays in parameters)
-    shares: list[list[Any]] = [[] for _ in team.split(size_of_all, size_of_all * _WORK)]
-    for arrays in parameters:
-        flat, size = [array.reshape(-1) for array in arrays], arrays[0].size
-        parts = split(size, size * _WORK * len(shares), len(shares))
-        if len(parts) < len(shares):
-            shares[-1].append(flat)
-            continue
-        for share, part in zip(shares, parts, strict=True):
-            share.append([array[part] for array in flat])
-    team.run([partial(_update_share, share, settings) for share in shares], use_blas=False)
+class _ParametersOnCpu:
+    """Parameters as the kernel wants them: their addresses, most of which are those of the last step."""
+
+    def __init__(self) -> None:
+        self._known: list[Any] = []
+        self._table = numpy.zeros((0, 5), numpy.int64)
+
+    def update(self, parameters: list[Any], settings: tuple[float, ...]) -> None:
+        """Update parameters: threads have a part each of those that are large enough.
+
+        Args:
+            parameters: Data, gradient and moments of each.
+            settings: Those of the step.
+        """
+        if len(parameters) != len(self._known) or not all(map(_is_known, parameters, self._known)):
+            addresses = [[*map(get_address, arrays), arrays[0].size] for arrays in parameters]
+            self._table = numpy.array(addresses, numpy.int64)
+        else:
+            self._table[:, 1] = [get_address(arrays[1]) for arrays in parameters]
+        self._known = [(data, m, v) for data, _, m, v in parameters]
+        work, like = _WORK * int(self._table[:, 4].sum()), parameters[0][0].reshape(-1)
+
+        def task(thread: int, threads: int) -> None:
+            kernels.cpu.adam_of_all(thread, threads, self._table, like, *settings)
+
+        get_team().run_together(task, _stop_nobody, work)
+
+    def __deepcopy__(self, memo: Any) -> "_ParametersOnCpu":
+        return _ParametersOnCpu()  # a copy's parameters are elsewhere
+
+    def __reduce__(self) -> Any:
+        return _ParametersOnCpu, ()
 
 
-def _update_share(share: list[Any], settings: tuple[float, ...]) -> None:
-    for arrays in share:
-        kernels.cpu.adam(*arrays, *settings)
+def _is_known(arrays: Any, known: Any) -> bool:
+    data, _, m, v = arrays
+    return data is known[0] and m is known[1] and v is known[2]
+
+
+def _stop_nobody() -> None:
+    """None of these threads waits for another."""
 
 
 class AdamRule(adam.AdamRule):

@@ -25,8 +25,9 @@ class Sums:
         Args:
             values: Numbers or arrays of shape (), one for each name, on the CPU or all on one GPU.
         """
-        if not any(isinstance(value, cuda.ndarray) for value in values):
-            self._values = [a + float(b) for a, b in zip(self.read().values(), values, strict=True)]
+        if not any([isinstance(value, cuda.ndarray) for value in values]):
+            sums = self._values if isinstance(self._values, list) else self.read().values()
+            self._values = [a + float(b) for a, b in zip(sums, values, strict=True)]
             return
         if isinstance(self._values, list):
             self._values = cuda.cupy.asarray(self._values)

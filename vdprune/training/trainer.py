@@ -10,7 +10,6 @@ import chainer
 import h5py
 import numpy
 from chainer.backend import Device
-from chainer.iterators import SerialIterator
 from chainer.training import Extension, Trainer
 from chainer.training.updaters import StandardUpdater
 
@@ -24,6 +23,7 @@ from vdprune.finiteness import check_finite, check_parameters
 from vdprune.recipes.phase import Phase
 from vdprune.recipes.tables import from_table
 from vdprune.storage import check_replaceable, check_writable
+from vdprune.training.batches import RowIterator
 from vdprune.training.callbacks import Callbacks
 from vdprune.training.extensions import (
     Checkpoints,
@@ -91,7 +91,7 @@ class TrainingRun:
         model.to_device(device)
         self.epochs_before = len(checkpoint.history)  # of an earlier run, as before a fine-tuning
         self._iteration = 0
-        self._iterator = SerialIterator(range(len(train.x)), self.recipe.batch_size)
+        self._iterator = RowIterator(len(train.x), self.recipe.batch_size)
         self._compaction = Compaction(model, self.recipe.compact_every)
         self._log = EpochLog(checkpoint.history, self._describe_network, self._end_epoch)
         self._ends = list(itertools.accumulate(phase.epochs for phase in self.recipe.phases))
