@@ -13,9 +13,14 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import numpy
+
+from vdprune import kernels
 from vdprune.blas import OneBlasThread, find_blas_libraries
 from vdprune.errors import ArgumentError
-from vdprune.helpers import Helper, Share, Work
+from vdprune.helpers import Helper, Orders, Work
+from vdprune.kernels import order_layout as at
+from vdprune.kernels.constants import STOPPED
 
 # More of them wait for each other at the sizes of the small networks; where another program takes
 # a processor, each thread waits for the slowest.
@@ -56,7 +61,8 @@ class Team:
     def __init__(self, size: int) -> None:
         self.size = size
         self.is_broken = False
-        self._helpers = [Helper() for _ in range(size - 1)]
+        self._orders = Orders(size - 1)
+        self._helpers = [Helper(number, self._orders) for number in range(1, size)]
         self._free = threading.Lock()
         self._process = os.getpid()
 
@@ -97,28 +103,48 @@ class Team:
         finally:
             self._free.release()
 
-    def run_together(
-        self, task: Callable[[int, int], Any], stop: Callable[[], Any], work: float
-    ) -> None:
-        """Do a task in several threads at once, which wait for each other on the way.
+    def carry_out(self, order: Any, numbers: Sequence[float], like: Any, work: float) -> None:
+        """Carry out an order in as many threads as are worth waking.
 
         Args:
-            task: Called in each thread with its number and their number, which is 1 if the helpers have
-                other work.
-            stop: Called if a thread may never come to where others wait: lets them wait no more.
-            work: Multiplications that the whole task takes.
-
-        Raises:
-            BaseException: What the first task raised, of those that did.
+            order: What to do: see `vdprune.kernels.order_layout`.
+            numbers: See there.
+            like: An array of the dtype that it is about.
+            work: Multiplications that it takes.
         """
         count = _worth(work, self.size)
         if count < 2 or not self._can_help() or not self._free.acquire(blocking=False):
-            task(0, 1)
+            order[at.THREADS] = 1
+            _carry_out(order, numbers, like, 0)
             return
         try:
-            self._run([partial(task, number, count) for number in range(count)], stop)
+            order[at.THREADS] = count
+            if self._orders.are_served and like.dtype == self._orders.like.dtype:
+                self._lead(order, numbers, count)
+            else:
+                self._orders.are_served = True  # from now on
+                task = partial(_carry_out, order, numbers, like)
+                tasks = [partial(task, number) for number in range(count)]
+                self._run(tasks, partial(_stop_meeting, order))
         finally:
             self._free.release()
+
+    def _lead(self, order: Any, numbers: Any, count: int) -> None:
+        orders, helpers = self._orders, self._helpers[: count - 1]
+        orders.order[:], orders.numbers[: len(numbers)] = order, numbers
+        begun = []
+        try:
+            for helper in helpers:
+                begun.append(helper)
+                helper.begin()
+            counts = orders.given, 0, orders.done, orders.wanted[: count - 1]
+            kernels.orders.take_part(0, orders.order, orders.numbers, orders.like, *counts, 0)
+        except BaseException:
+            _stop_meeting(orders.order)
+            self.is_broken = True
+            for helper in begun:
+                helper.wait()
+            raise
 
     def _can_help(self) -> bool:
         """Whether there are helpers; a forked process has none of its parent's threads."""
@@ -131,22 +157,35 @@ class Team:
         work = Work(tasks, 1 + len(helpers), stop)
         begun, interruption = [], None
         try:
+            self._orders.order[at.KIND] = at.PYTHON
             for number, helper in enumerate(helpers, 1):
-                share = Share(partial(work.do, number))
-                helper.begin(share)
-                begun.append((helper, share))
+                begun.append(helper)
+                helper.begin(partial(work.do, number))
             work.do(0)
         except BaseException as error:  # of a signal's handler: tasks' own are kept with the work
             work.stop()
             interruption = error
-        for helper, share in begun:
-            interruption = helper.wait(share) or interruption
+        for helper in begun:
+            interruption = helper.wait() or interruption
         if interruption is not None:
             self.is_broken = True  # who holds which lock is not known any more
             raise interruption
         if work.errors:
             raise work.errors[min(work.errors)]
         return work.results
+
+
+def _carry_out(order: Any, numbers: Sequence[float], like: Any, thread: int) -> None:
+    """Do a thread's part of an order."""
+    filled, nothing = numpy.zeros(at.NUMBERS), numpy.zeros(0, numpy.int64)
+    filled[: len(numbers)] = numbers
+    like = like.reshape(-1)[:1]
+    kernels.orders.take_part(thread, order, filled, like, nothing, 0, nothing, nothing, 0)
+
+
+def _stop_meeting(order: Any) -> None:
+    """Let threads wait for each other no more that carry out an order."""
+    order[at.MEETING] = STOPPED
 
 
 _teams: dict[int, Team] = {}

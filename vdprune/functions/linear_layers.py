@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy
 
-from vdprune import kernels
 from vdprune.functions.prior import k1_of
 from vdprune.functions.variational_layer import Alive
 from vdprune.kernels import linear_layout as at
 from vdprune.kernels.addresses import get_address
-from vdprune.kernels.constants import PANEL_BYTES, STOPPED
+from vdprune.kernels import order_layout as orders
+from vdprune.kernels.constants import PANEL_BYTES
 from vdprune.threads import get_team
 
 _WORK = 150  # what is done to a weight beside the products, in multiplications
 _LINE = 64  # bytes of a line of the cache
+_MOST_THREADS = 1024
 _GRADIENTS = at.G_WEIGHTS, at.G_LOG_SIGMA2, at.G_BIASES
 
 
@@ -93,6 +94,15 @@ class LinearLayers:
         self._table[:, : at.FACTOR] = list(map(_describe, layers, self._numbers))
         self._settings = numpy.empty((len(layers), 3))
         self._places, self._length = _places_of_gradients(layers)
+        # sum of the cross entropies, how many labels are right, and divergences by thread
+        self._found = numpy.zeros(2 + _MOST_THREADS)
+        found = get_address(self._found)
+        self._order = numpy.zeros(orders.LENGTH, numpy.int64)
+        self._order[orders.TABLE] = get_address(self._table)
+        self._order[orders.SETTINGS] = get_address(self._settings)
+        self._order[orders.FOUND] = found
+        self._order[orders.DIVERGENCES] = found + 2 * self._found.itemsize
+        self._order[[orders.ROWS, orders.BATCH, orders.WIDTH]] = len(layers), *x.shape
         self._begin(layers, x)
 
     def begin(self, layers: Sequence[LinearLayer], x: Any) -> bool:
@@ -117,6 +127,7 @@ class LinearLayers:
 
     def _begin(self, layers: Sequence[LinearLayer], x: Any) -> None:
         self._layers, self._x = layers, x
+        self._order[orders.INPUTS] = get_address(x)
         self._table[:, at.KEY0 : at.KEY1 + 1] = [layer.key for layer in layers]
         self._settings[:] = [
             (layer.threshold, k1_of(layer.prior), layer.noise_scale) for layer in layers
@@ -129,10 +140,8 @@ class LinearLayers:
             Those of the last layer, shape (batch, outputs), and the KL divergence of all weights.
         """
         y = numpy.empty((len(self._x), self._layers[-1].shape[2]), self._x.dtype)
-        divergences = numpy.zeros(get_team().size)
         with self._placed(at.RESULT, y):
-            self._run(kernels.linear.forward, self._table, self._settings, self._x, divergences)
-        return y, sum(divergences.tolist())
+            return y, self._carry_out(orders.FORWARD)
 
     def backward(self, g: Any, g_divergence: float, wants_x: bool) -> tuple[Any, list[Any]]:
         """Compute gradients, after `forward`.
@@ -147,7 +156,7 @@ class LinearLayers:
         """
         g_x, gradients = self._make_gradients(wants_x)
         with self._placed(at.G_RESULT, g):
-            self._run(kernels.linear.backward, 0, self._table, self._x, g_divergence, wants_x)
+            self._carry_out(orders.BACKWARD, g_divergence, wants_x)
         return g_x, gradients
 
     def objective(
@@ -165,11 +174,10 @@ class LinearLayers:
             class, and then nothing else counts; the KL divergence; and what `backward` returns.
         """
         g_x, gradients = self._make_gradients(wants_x)
-        divergences, found = numpy.zeros(get_team().size), numpy.zeros(2)
-        arguments = self._table, self._settings, self._x, t, g_divergence, wants_x
-        self._run(kernels.linear.objective, *arguments, divergences, found)
-        total, right = found.tolist()
-        return total / len(t), int(right), sum(divergences.tolist()), g_x, gradients
+        self._order[orders.LABELS] = get_address(t)
+        divergence = self._carry_out(orders.OBJECTIVE, g_divergence, wants_x)
+        total, right = self._found[:2].tolist()
+        return total / len(t), int(right), divergence, g_x, gradients
 
     @contextlib.contextmanager
     def _placed(self, field: int, array: Any) -> Iterator[None]:
@@ -193,16 +201,13 @@ class LinearLayers:
             self._table[0, at.G_INPUTS] = get_address(g_x)
         return g_x, gradients
 
-    def _run(self, kernel: Any, *arguments: Any) -> None:
-        team, meeting = get_team(), numpy.zeros(1, numpy.int64)
-
-        def task(thread: int, threads: int) -> None:
-            kernel(thread, threads, meeting, *arguments)
-
-        def stop() -> None:
-            meeting[0] = STOPPED
-
-        team.run_together(task, stop, self._work)
+    def _carry_out(self, kind: int, g_divergence: float = 0.0, wants_x: bool = False) -> float:
+        """Let threads do it; return the KL divergence."""
+        order = self._order
+        order[orders.KIND], order[orders.WANTS_INPUTS], order[orders.MEETING] = kind, wants_x, 0
+        self._found[:] = 0.0
+        get_team().carry_out(order, (g_divergence,), self._x, self._work)
+        return sum(self._found[2:].tolist())
 
 
 class LayersOfLastStep:

@@ -10,6 +10,7 @@ _MODULES = (
     "inference",
     "linear",
     "noise",
+    "orders",
     "pooling",
     "products",
     "sparse_convolution",

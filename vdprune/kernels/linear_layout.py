@@ -24,4 +24,4 @@ G_WEIGHTS, G_LOG_SIGMA2, G_BIASES = range(26, 29)
 FIELDS = 29
 
 # Of the other row.
-THRESHOLD, K1, NOISE_SCALE = range(3)
+THRESHOLD, K1, NOISE_SCALE, SETTINGS = range(4)

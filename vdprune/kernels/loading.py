@@ -3,7 +3,6 @@
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import numpy
 from numba.core.dispatcher import Dispatcher
@@ -66,11 +65,11 @@ def _call_each() -> None:
     )
 
     waiting.stay_awake(numpy.zeros(1, numpy.int64), 0, 1)
+    _call_orders()
     a, b, c, d, e, f = numpy.ones((6, 1), numpy.float32)
     cpu.weight_moments(a, b, 3.0, False, 0.0, c, d, e, f)
     cpu.weight_gradients(a, e, f, False, 0.0, b, c)
     y, numbers = numpy.ones((1, 1), numpy.float32), numpy.zeros(1, numpy.uint32)
-    _call_linear(y)
     noise.sample(y, y.copy(), numbers, 1.0, y[:0], 0, 0)
     cpu.relu(a, b)
     cpu.cross_entropy(y, numpy.zeros(1, numpy.int32), y.copy())
@@ -79,8 +78,6 @@ def _call_each() -> None:
     pixels.flags.writeable = False  # as those are that evaluation cuts out of a data set
     cpu.scale(pixels, 1.0, a, y.copy())
     cpu.relu_gradient(a, b, c)
-    table = numpy.zeros((1, 5), numpy.int64)
-    cpu.adam_of_all(0, 1, table, a, 0.9, 0.999, 1e-8, 1e-3)
     x, columns = numpy.ones((1, 1, 1, 1), "f4"), numpy.ones((1, 1, 1, 1, 1, 1), "f4")
     unfolding.unfold(x, (1, 1), (0, 0), (1, 1), columns)
     unfolding.fold(columns, (1, 1), (0, 0), (1, 1), x)
@@ -106,20 +103,15 @@ def _call_each() -> None:
     sparse_convolution.correlate(y, 0, starts, channels, shifts, y, b)
 
 
-def _call_linear(x: Any) -> None:
-    from vdprune.kernels import linear
-    from vdprune.kernels import linear_layout as at
+def _call_orders() -> None:
+    from vdprune.kernels import order_layout as at
+    from vdprune.kernels import orders, waiting
 
-    layers, room, zeros = numpy.zeros((1, at.FIELDS), "i8"), numpy.zeros(64, "f4"), numpy.zeros(1, "i8")
-    layers[0, at.WEIGHTS :] = room.ctypes.data
-    layers[0, [at.INPUT_NUMBERS, at.OUTPUT_NUMBERS]] = zeros.ctypes.data
-    layers[0, [at.INPUTS, at.OUTPUTS, at.ALL_INPUTS, at.ALL_OUTPUTS]] = 1
-    settings, found = numpy.zeros((1, 3)), numpy.zeros(2)
-    place = 0, 1, numpy.zeros(1, "i8")
-    linear.forward(*place, layers, settings, x, found)
-    linear.backward(*place, 0, layers, x, 0.0, True)
-    labels = numpy.zeros(1, "i4")
-    linear.objective(*place, layers, settings, x, labels, 0.0, True, found, found.copy())
+    numbers, like = numpy.zeros(at.NUMBERS), numpy.zeros(1, numpy.float32)
+    order, counts = numpy.zeros(at.LENGTH, numpy.int64), numpy.zeros(1, numpy.int64)
+    order[at.KIND], order[at.THREADS] = at.ADAM, 1  # of no parameters
+    orders.take_part(0, order, numbers, like, counts, 0, counts, counts, 0)
+    waiting.count_up(counts)
 
 
 def _call_inference() -> None:

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from vdprune.kernels.compiled import compiled
 from vdprune.kernels.constants import STOPPED
 
-__all__ = ["meet", "stay_awake"]
+__all__ = ["count_up", "meet", "stay_awake"]
 
 _LOOKS = 64  # until others that want the processor get it
 
@@ -28,7 +28,7 @@ def _look_at(typing_context: Any, counts: Any) -> Any:
 
 
 @intrinsic
-def _count_up(typing_context: Any, counts: Any) -> Any:
+def _add_one(typing_context: Any, counts: Any) -> Any:
     """Raise the first number of an array by one, whoever else does."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -73,6 +73,16 @@ def stay_awake(counts: Any, wanted: int, rounds: int) -> bool:
 
 
 @compiled
+def count_up(counts: Any) -> None:
+    """Raise a number that others wait for, after all that was written before.
+
+    Args:
+        counts: The number, an array of one int64.
+    """
+    _add_one(counts)
+
+
+@compiled
 def meet(counts: Any, wanted: int) -> bool:
     """Arrive somewhere and wait there for others.
 
@@ -83,7 +93,7 @@ def meet(counts: Any, wanted: int) -> bool:
     Returns:
         Whether they did; if not, what they were to do is not done.
     """
-    _count_up(counts)
+    count_up(counts)
     while not stay_awake(counts, wanted, 1):
         pass
     return _look_at(counts) < STOPPED

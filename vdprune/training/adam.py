@@ -12,6 +12,7 @@ from chainer.optimizers import adam
 
 from vdprune import kernels
 from vdprune.functions.choice import Fused, choose_fused
+from vdprune.kernels import order_layout as orders
 from vdprune.kernels.addresses import get_address
 from vdprune.threads import get_team
 
@@ -81,7 +82,7 @@ class _ParametersOnCpu:
 
     def __init__(self) -> None:
         self._known: list[Any] = []
-        self._table = numpy.zeros((0, 5), numpy.int64)
+        self._table = numpy.zeros((0, orders.PARAMETER_FIELDS), numpy.int64)
 
     def update(self, parameters: list[Any], settings: tuple[float, ...]) -> None:
         """Update parameters: threads have a part each of those that are large enough.
@@ -96,12 +97,11 @@ class _ParametersOnCpu:
         else:
             self._table[:, 1] = [get_address(arrays[1]) for arrays in parameters]
         self._known = [(data, m, v) for data, _, m, v in parameters]
-        work, like = _WORK * int(self._table[:, 4].sum()), parameters[0][0].reshape(-1)
-
-        def task(thread: int, threads: int) -> None:
-            kernels.cpu.adam_of_all(thread, threads, self._table, like, *settings)
-
-        get_team().run_together(task, _stop_nobody, work)
+        order = numpy.zeros(orders.LENGTH, numpy.int64)
+        order[[orders.KIND, orders.TABLE]] = orders.ADAM, get_address(self._table)
+        order[orders.ROWS] = len(parameters)
+        work = _WORK * int(self._table[:, 4].sum())
+        get_team().carry_out(order, settings, parameters[0][0], work)
 
     def __deepcopy__(self, memo: Any) -> "_ParametersOnCpu":
         return _ParametersOnCpu()  # a copy's parameters are elsewhere
@@ -113,10 +113,6 @@ class _ParametersOnCpu:
 def _is_known(arrays: Any, known: Any) -> bool:
     data, _, m, v = arrays
     return data is known[0] and m is known[1] and v is known[2]
-
-
-def _stop_nobody() -> None:
-    """None of these threads waits for another."""
 
 
 class AdamRule(adam.AdamRule):
