@@ -26,3 +26,15 @@ def compiled(function: Callable[..., Any]) -> Any:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written to
         return njit(**options)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Let a function that one kernel calls, at one place, be compiled as a part of it.
+
+    Args:
+        function: The function.
+
+    Returns:
+        It, for that kernel. Compiled by itself it would be compiled twice.
+    """
+    return njit(inline="always")(function)

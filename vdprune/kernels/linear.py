@@ -12,9 +12,9 @@ import numpy
 from numpy import uintp
 
 from vdprune.kernels import linear_layout as at
-from vdprune.kernels.compiled import compiled
+from vdprune.kernels.compiled import compiled, inlined
 from vdprune.kernels.constants import PANEL_BYTES
-from vdprune.kernels.cpu import cross_entropy, weight_gradients, weight_moments
+from vdprune.kernels.cpu import weight_gradients, weight_moments
 from vdprune.kernels.noise import sample_turned
 from vdprune.kernels.pointers import array_at
 from vdprune.kernels.products import TILE_ROWS, lay_out, lay_out_turned, multiply
@@ -23,7 +23,7 @@ from vdprune.kernels.waiting import meet
 # See vdprune/kernels/cpu.py.
 _TAKEN_FROM_ELSEWHERE = "b699f56562aa2a36"
 
-__all__ = ["backward", "forward", "objective"]
+__all__ = ["backward", "forward"]
 
 _GROUP_BYTES = 2**17  # of the moments of the outputs that are gone through at a time
 
@@ -32,7 +32,7 @@ _INDEX = numpy.zeros(1, numpy.intp)
 _NUMBER = numpy.zeros(1, numpy.uint32)
 
 
-@compiled
+@inlined
 def forward(
     thread: int, threads: int, meeting: Any, layers: Any, settings: Any, x: Any, divergences: Any
 ) -> int:
@@ -66,7 +66,7 @@ def forward(
     return met
 
 
-@compiled
+@inlined
 def backward(
     thread: int,
     threads: int,
@@ -115,56 +115,6 @@ def backward(
 
 
 @compiled
-def objective(
-    thread: int,
-    threads: int,
-    meeting: Any,
-    layers: Any,
-    settings: Any,
-    x: Any,
-    t: Any,
-    g_divergence: float,
-    wants_x: bool,
-    divergences: Any,
-    found: Any,
-) -> bool:
-    """Compute the mean cross entropy of what `forward` draws, and all gradients of the objective.
-
-    Args:
-        thread: As for `forward`.
-        threads: As for `forward`.
-        meeting: As for `forward`.
-        layers: As for `forward`.
-        settings: As for `forward`.
-        x: As for `forward`.
-        t: Labels, shape (batch,).
-        g_divergence: As for `backward`.
-        wants_x: As for `backward`.
-        divergences: As for `forward`.
-        found: Result: sum of the cross entropies, and how often the label is the largest logit, -1 if
-            a label is not a class; then there are no gradients.
-
-    Returns:
-        Whether it was not stopped.
-    """
-    met, batch = forward(thread, threads, meeting, layers, settings, x, divergences), x.shape[0]
-    if met < 0:
-        return False
-    if thread == 0:
-        last = layers[layers.shape[0] - 1]
-        shape = batch, last[at.ALL_OUTPUTS]
-        y, g = array_at(last[at.RESULT], shape, x), array_at(last[at.G_RESULT], shape, x)
-        found[0], found[1] = cross_entropy(y, t, g)
-        g *= x.dtype.type(1.0 / batch)
-    met += 1
-    if not meet(meeting, met * threads):
-        return False
-    return found[1] < 0 or backward(
-        thread, threads, meeting, met, layers, x, g_divergence, wants_x
-    )
-
-
-@compiled
 def _share(length: int, unit: int, thread: int, threads: int) -> tuple[int, int]:
     """Return a thread's part of a range, in units but for the last."""
     units = (length + unit - 1) // unit
@@ -179,7 +129,7 @@ def _factor(address: int, columns: int, length: int, like: Any) -> Any:
     return array_at(address, ((columns + width - 1) // width, length, width), like)
 
 
-@compiled
+@inlined
 def _prepare(thread: int, threads: int, layer: Any, x: Any) -> None:
     """Lay out inputs as a right factor; give outputs that may have no weights what is left to them."""
     batch, inputs, width = x.shape[0], layer[at.INPUTS], layer[at.ALL_OUTPUTS]
@@ -192,15 +142,15 @@ def _prepare(thread: int, threads: int, layer: Any, x: Any) -> None:
         return
     y, zero = array_at(layer[at.RESULT], (batch, width), x), x.dtype.type(0)
     first, last = _share(batch, 1, thread, threads)
-    y[first:last] = zero
-    if layer[at.BIASES] != 0:
-        b = array_at(layer[at.BIASES], (width,), x)
-        for i in range(first, last):
-            for j in range(width):
-                y[i, j] = zero if layer[at.HAS_RELU] != 0 and b[j] < zero else b[j]
+    has_biases, has_relu = layer[at.BIASES] != 0, layer[at.HAS_RELU] != 0
+    b = array_at(layer[at.BIASES], (width if has_biases else 0,), x)
+    for i in range(first, last):
+        for j in range(width):
+            value = b[j] if has_biases else zero
+            y[i, j] = zero if has_relu and value < zero else value
 
 
-@compiled
+@inlined
 def _draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like: Any) -> float:
     """Draw a layer's pre-activations, and apply ReLU if it has that: the thread's outputs'."""
     outputs, inputs, width = layer[at.OUTPUTS], layer[at.INPUTS], layer[at.ALL_OUTPUTS]
@@ -219,9 +169,8 @@ def _draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like
     mean, variance = numpy.empty(group * inputs, like.dtype), numpy.empty(group * inputs, like.dtype)
     draws = numpy.empty((group, batch), like.dtype)
     zero, has_relu = like.dtype.type(0), layer[at.HAS_RELU] != 0
-    biases = numpy.zeros(width, like.dtype)
-    if layer[at.BIASES] != 0:
-        biases[:] = array_at(layer[at.BIASES], (width,), like)
+    has_biases = layer[at.BIASES] != 0
+    b = array_at(layer[at.BIASES], (width if has_biases else 0,), like)
     divergence = 0.0
     begin, end = _share(outputs, TILE_ROWS, thread, threads)
     for first in range(begin, end, group):
@@ -257,7 +206,7 @@ def _draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like
         for i in range(batch):
             for j in range(last - first):
                 output = uintp(numbers[first + j])
-                value = draws[j, i] + biases[output]
+                value = draws[j, i] + (b[output] if has_biases else zero)
                 y[i, output] = zero if has_relu and value < zero else value
     return divergence
 
@@ -267,7 +216,7 @@ def _rows_of_a_group(inputs: int, itemsize: int) -> int:
     return max(1, _GROUP_BYTES // (2 * inputs * itemsize * TILE_ROWS)) * TILE_ROWS
 
 
-@compiled
+@inlined
 def _prepare_back(thread: int, threads: int, layer: Any, x: Any, has_more: bool) -> None:
     """Turn gradients of draws into those of moments; lay out inputs, now by their columns."""
     batch, inputs, outputs = x.shape[0], layer[at.INPUTS], layer[at.OUTPUTS]
@@ -287,10 +236,11 @@ def _prepare_back(thread: int, threads: int, layer: Any, x: Any, has_more: bool)
     if layer[at.G_BIASES] != 0:
         g_b = array_at(layer[at.G_BIASES], (width,), x)
         first, last = _share(width, 1, thread, threads)
-        g_b[first:last] = x.dtype.type(0)
-        for i in range(batch):
-            for j in range(first, last):
-                g_b[j] += g[i, j]
+        for j in range(first, last):
+            total = x.dtype.type(0)
+            for i in range(batch):
+                total += g[i, j]
+            g_b[j] = total
     columns = _factor(layer[at.COLUMNS], inputs, batch, x)
     squares = _factor(layer[at.SQUARED_COLUMNS], inputs, batch, x)
     first, last = _share(columns.shape[0], 1, thread, threads)
@@ -299,10 +249,12 @@ def _prepare_back(thread: int, threads: int, layer: Any, x: Any, has_more: bool)
     if has_more and inputs < x.shape[1]:
         g_x = array_at(layer[at.G_INPUTS], x.shape, x)
         first, last = _share(batch, 1, thread, threads)
-        g_x[first:last] = x.dtype.type(0)
+        for i in range(first, last):
+            for j in range(x.shape[1]):
+                g_x[i, j] = x.dtype.type(0)
 
 
-@compiled
+@inlined
 def _gradients_of_weights(
     thread: int, threads: int, layer: Any, g_divergence: float, batch: int, like: Any
 ) -> None:
@@ -331,7 +283,7 @@ def _gradients_of_weights(
         )
 
 
-@compiled
+@inlined
 def _gradients_of_inputs(
     thread: int, threads: int, layer: Any, x: Any, through_relu: bool
 ) -> None:
@@ -362,7 +314,7 @@ def _gradients_of_inputs(
             g_x[i, place] = gradient if not through_relu or value > zero else zero
 
 
-@compiled
+@inlined
 def _lay_out_moments(
     layer: Any, begin: int, end: int, like: Any, means: Any, variances: Any
 ) -> None:

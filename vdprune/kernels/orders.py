@@ -10,11 +10,11 @@ import numpy
 
 from vdprune.kernels import linear
 from vdprune.kernels import order_layout as at
-from vdprune.kernels.compiled import compiled
-from vdprune.kernels.cpu import adam_of_all
-from vdprune.kernels.linear_layout import FIELDS, SETTINGS
+from vdprune.kernels.compiled import compiled, inlined
+from vdprune.kernels.cpu import adam_of_all, cross_entropy
+from vdprune.kernels.linear_layout import ALL_OUTPUTS, FIELDS, G_RESULT, RESULT, SETTINGS
 from vdprune.kernels.pointers import array_at
-from vdprune.kernels.waiting import count_up, stay_awake
+from vdprune.kernels.waiting import count_up, meet, stay_awake
 
 # See vdprune/kernels/cpu.py.
 _TAKEN_FROM_ELSEWHERE = "b699f56562aa2a36"
@@ -26,7 +26,7 @@ _LABEL = numpy.zeros(1, numpy.int32)
 _REAL = numpy.zeros(1, numpy.float64)
 
 
-@compiled
+@inlined
 def _carry_out(thread: int, threads: int, order: Any, numbers: Any, like: Any) -> None:
     """Do a thread's part of what is ordered."""
     rows = order[at.ROWS]
@@ -39,28 +39,26 @@ def _carry_out(thread: int, threads: int, order: Any, numbers: Any, like: Any) -
     settings = array_at(order[at.SETTINGS], (rows, SETTINGS), _REAL)
     x = array_at(order[at.INPUTS], (order[at.BATCH], order[at.WIDTH]), like)
     meeting = order[at.MEETING : at.MEETING + 1]
-    divergences = array_at(order[at.DIVERGENCES], (threads,), _REAL)
-    g_divergence, wants_x = numbers[0], order[at.WANTS_INPUTS] != 0
-    if order[at.KIND] == at.FORWARD:
-        linear.forward(thread, threads, meeting, layers, settings, x, divergences)
-    elif order[at.KIND] == at.BACKWARD:
-        linear.backward(thread, threads, meeting, 0, layers, x, g_divergence, wants_x)
-    else:
-        t = array_at(order[at.LABELS], (order[at.BATCH],), _LABEL)
-        found = array_at(order[at.FOUND], (2,), _REAL)
-        linear.objective(
-            thread,
-            threads,
-            meeting,
-            layers,
-            settings,
-            x,
-            t,
-            g_divergence,
-            wants_x,
-            divergences,
-            found,
-        )
+    batch, is_objective, met = order[at.BATCH], order[at.KIND] == at.OBJECTIVE, 0
+    found = array_at(order[at.FOUND], (2,), _REAL)
+    if order[at.KIND] != at.BACKWARD:
+        divergences = array_at(order[at.DIVERGENCES], (threads,), _REAL)
+        met = linear.forward(thread, threads, meeting, layers, settings, x, divergences)
+    if is_objective and met >= 0:
+        if thread == 0:
+            last = layers[rows - 1]
+            t, shape = array_at(order[at.LABELS], (batch,), _LABEL), (batch, last[ALL_OUTPUTS])
+            y, g = array_at(last[RESULT], shape, like), array_at(last[G_RESULT], shape, like)
+            found[0], found[1] = cross_entropy(y, t, g)
+            for i in range(batch):
+                for j in range(last[ALL_OUTPUTS]):
+                    g[i, j] *= like.dtype.type(1.0 / batch)
+        met += 1
+        if not meet(meeting, met * threads):
+            met = -1
+    if order[at.KIND] != at.FORWARD and met >= 0 and not (is_objective and found[1] < 0):
+        g_divergence, wants_x = numbers[0], order[at.WANTS_INPUTS] != 0
+        linear.backward(thread, threads, meeting, met, layers, x, g_divergence, wants_x)
 
 
 # One function for all roles: for each, all kernels would be compiled anew.
