@@ -81,8 +81,8 @@ def describe_settings(network: Network) -> str:
     if network.name in ARCHS:
         return "the run of `vdprune train`, recipe paper, from bytes, which each step scales"
     return (
-        "StandardUpdater, vdprune.RowIterator, vdprune.ArrayBatches, vdprune.Adam and vdprune.Compaction "
-        "in Chainer's Trainer, as in the README"
+        "StandardUpdater, vdprune.RowIterator, vdprune.ArrayBatches, vdprune.Adam and "
+        "vdprune.Compaction in Chainer's Trainer, as in the README"
     )
 
 

@@ -17,7 +17,7 @@ from vdprune.functions.linear_layers import LayersOfLastStep
 from vdprune.functions.linear_objective import Objective, find_layers, linear_objective
 from vdprune.functions.variational_layer import Alive
 from vdprune.links.compaction import compact, expand, find_alive
-from vdprune.links.variational_dropout import keeping_divergences
+from vdprune.links.variational_dropout import ForwardPass
 from vdprune.sparsity import NetworkSparsity, measure_sparsity
 
 
@@ -123,7 +123,7 @@ class VariationalDropoutChain(Chain):
                 if name in self._compaction and link.alive is None:
                     compact(link, self._compaction[name])
         postpones = is_training and bool(links) and teacher_logits is None
-        with keeping_divergences(links, postpones):
+        with ForwardPass(links, postpones):
             y = self(x)
             objective = None
             if isinstance(y, Postponed):
@@ -244,7 +244,7 @@ class VariationalDropoutChain(Chain):
                 # not tied to another layer's
                 if owners[id(link.W)] == owners[id(link.log_sigma2)] == 1
             }
-        return {name: alive for name, alive in objective.items() if alive is not None}
+        return {name: alive for name, alive in found.items() if alive is not None}
 
     def compact(self, compaction: dict[str, Alive]) -> None:
         """From the next training step on, train what is alive, as a smaller and faster network.

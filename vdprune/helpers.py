@@ -134,7 +134,7 @@ class Helper:
         threading.Thread(target=self._loop, name="vdprune", daemon=True).start()
 
     def begin(self, task: Callable[[], None] | None = None) -> None:
-        """Let it do a task that raises nothing; without one, carry out the order that is written down."""
+        """Let it do a task, which raises nothing, or without one the order that is written down."""
         self._task = task
         self._wanted += 1
         self._begun.give()

@@ -50,8 +50,12 @@ def test_what_is_kept_on_disk_goes_when_another_file_changes(path: Path) -> None
 def files_taken_from(path: Path) -> Iterator[Path]:
     """Yield the files of kernels that a file imports from, and that those do."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("vdprune.kernels."):
-            other = path.with_name(f"{str(node.module).rpartition('.')[2]}.py")
-            if other.name != "compiled.py":
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        names = [str(node.module).removeprefix("vdprune.kernels.")]
+        if node.module == "vdprune.kernels":
+            names = [alias.name for alias in node.names]
+        for other in (path.with_name(f"{name}.py") for name in names):
+            if other.exists() and other.name not in ("compiled.py", path.name):
                 yield other
                 yield from files_taken_from(other)

@@ -18,7 +18,7 @@ from tests.links.test_cutting import LINKS, SHAPES, devices, get_device, to_nump
 from vdprune import VariationalDropoutLinear, to_cpu_sparse
 from vdprune.errors import ArgumentError
 from vdprune.links.compaction import compact, expand, find_alive
-from vdprune.links.variational_dropout import keeping_divergences
+from vdprune.links.variational_dropout import ForwardPass
 
 PLAIN: dict[str, Any] = {"linear": L.Linear(5, 4), "convolution": L.Convolution2D(5, 4, 3)}
 kinds = pytest.mark.parametrize("kind", LINKS)
@@ -95,7 +95,7 @@ def test_the_divergence_is_zero(device_name: str, request: pytest.FixtureRequest
     t = device.send(numpy.arange(6, dtype="i4") % 4)
     optimizer = vdprune.Adam().setup(model)
     optimizer.update(model.calc_loss, x, t)
-    with keeping_divergences([model.layer]):
+    with ForwardPass([model.layer]):
         model.layer(x)
         divergence = model.layer.kl_divergence()
     assert (divergence.shape, divergence.dtype) == ((), numpy.float32)

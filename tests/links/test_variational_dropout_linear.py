@@ -11,7 +11,7 @@ from chainer import initializers, serializers
 
 from vdprune import VariationalDropoutLinear
 from vdprune.errors import ArgumentError
-from vdprune.links.variational_dropout import keeping_divergences
+from vdprune.links.variational_dropout import ForwardPass
 
 
 def make_sparse(link: Any) -> Any:
@@ -132,7 +132,7 @@ def test_log_sigma2_of_another_shape_is_refused() -> None:
 def test_divergence_of_the_forward_pass_is_kept() -> None:
     link = make_sparse(VariationalDropoutLinear(6, 4))
     before = link.kl_divergence().array
-    with keeping_divergences([link]):
+    with ForwardPass([link]):
         y = link(numpy.ones((2, 6), "f"))
         divergence = link.kl_divergence()
         assert divergence.creator is y.creator
@@ -142,7 +142,7 @@ def test_divergence_of_the_forward_pass_is_kept() -> None:
 
 def test_divergence_without_a_forward_pass_is_computed() -> None:
     link = make_sparse(VariationalDropoutLinear(6, 4))
-    with keeping_divergences([link]):
+    with ForwardPass([link]):
         assert float(link.kl_divergence().array) > 0
 
 

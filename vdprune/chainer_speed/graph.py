@@ -100,9 +100,7 @@ def _is_unobserved(function: Any) -> bool:
 
 def is_watched() -> bool:
     """Tell whether somebody watches functions at work: by hooks, in debugging, for a static graph."""
-    return bool(
-        chainer.get_function_hooks() or config.debug or config.schedule_func is not None
-    )
+    return bool(chainer.get_function_hooks() or config.debug or config.schedule_func is not None)
 
 
 def _apply(function: Any, variables: list[Any]) -> tuple[Any, ...]:

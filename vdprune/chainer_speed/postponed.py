@@ -11,13 +11,16 @@ class Promise:
 
     Args:
         source: What it is made of, if that is a promise, too.
+        promises: Where it is listed, for `settle`.
     """
 
-    def __init__(self, source: "Promise | None" = None) -> None:
+    def __init__(self, source: "Promise | None", promises: "list[Promise]") -> None:
         self.source = source
+        self.promises = promises
         self.consumers = 0  # promises that are made of this one
         self._value: Any = None
         self._owner: Any = None
+        promises.append(self)
         if source is not None:
             source.consumers += 1
 
@@ -51,19 +54,32 @@ class Promise:
         return variable
 
 
+def settle(promises: list[Promise]) -> None:
+    """Compute what somebody still may ask for, while what it is computed from is as it was.
+
+    Args:
+        promises: The promises.
+    """
+    for promise in promises:
+        variable = promise._owner()
+        if variable is not None:
+            variable.node  # noqa: B018
+
+
 class Postponed(Variable):
     """Becomes an ordinary Variable as soon as anybody asks it for more than its ``promise``."""
 
     promise: Promise
 
     def __getattr__(self, name: str) -> Any:
-        # Chainer sets all attributes of a Variable in its initializer, which this one has not gone through.
-        promise = vars(self).get("promise")
+        # all attributes of a Variable are set by its initializer, which this one has not gone through
+        members: dict[str, Any] = vars(self)  # type: ignore[assignment]
+        promise = members.get("promise")
         if promise is None:
             raise AttributeError(f"a Variable has no attribute {name!r}")
         value = promise.variable()
-        del vars(self)["promise"]
-        vars(self).update(vars(value))
+        del members["promise"]
+        members.update(vars(value))
         self._node._variable = weakref.ref(self)
         self.__class__ = Variable
         return getattr(self, name)

@@ -11,8 +11,8 @@ import numpy
 from vdprune.functions.prior import k1_of
 from vdprune.functions.variational_layer import Alive
 from vdprune.kernels import linear_layout as at
-from vdprune.kernels.addresses import get_address
 from vdprune.kernels import order_layout as orders
+from vdprune.kernels.addresses import get_address
 from vdprune.kernels.constants import PANEL_BYTES
 from vdprune.threads import get_team
 
@@ -119,7 +119,7 @@ class LinearLayers:
             x.shape == self._x.shape
             and x.dtype == self._x.dtype
             and len(layers) == len(self._layers)
-            and all([a.is_like(b) for a, b in zip(layers, self._layers, strict=True)])
+            and all(map(LinearLayer.is_like, layers, self._layers))
         )
         if fits:
             self._begin(layers, x)
@@ -315,10 +315,14 @@ def _plan(
             at.G_VARIANCE: outputs * batch,
             at.COLUMNS: by_inputs * batch,
             at.SQUARED_COLUMNS: by_inputs * batch,
+            at.CONSTANTS: inputs,
         }
+        integers = {at.COUNTS: 2, at.VARYING: inputs, at.FIRSTS: by_inputs // lanes}
+        sizes = {field: size * itemsize for field, size in sizes.items()}
+        sizes |= {field: size * 8 for field, size in integers.items()}
         for field, size in sizes.items():
             row[field] = place
-            place += -(-size * itemsize // _LINE) * _LINE
+            place += -(-size // _LINE) * _LINE
         work += outputs * inputs * (2 * batch + _WORK)
     table[1:, at.G_INPUTS] = table[:-1, at.G_RESULT]
     return table, place, work

@@ -26,6 +26,7 @@ class PostponedLinear(Promise):
         layer: The layer.
         parameters: Variables W, log_sigma2 and, with biases, b.
         keep: Called with the draws and the KL divergence when they are computed; returns the draws.
+        promises: As for `Promise`.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class PostponedLinear(Promise):
         layer: LinearLayer,
         parameters: tuple[Variable, ...],
         keep: _Keep,
+        promises: list[Promise],
     ) -> None:
-        super().__init__(x if isinstance(x, Promise) else None)
+        super().__init__(x if isinstance(x, Promise) else None, promises)
         self.x, self.layer, self.parameters, self._keep = x, layer, parameters, keep
         self.shape = batch, len(layer.W) if layer.alive is None else layer.alive.shape[0]
 
@@ -74,7 +76,7 @@ class PostponedRelu(Promise):
     source: PostponedLinear
 
     def __init__(self, source: PostponedLinear) -> None:
-        super().__init__(source)
+        super().__init__(source, source.promises)
         self.shape = source.shape
 
     def compute(self) -> Variable:
@@ -83,7 +85,11 @@ class PostponedRelu(Promise):
 
 
 def postpone_linear(
-    x: Any, layer: LinearLayer, parameters: tuple[Variable, ...], keep: _Keep
+    x: Any,
+    layer: LinearLayer,
+    parameters: tuple[Variable, ...],
+    keep: _Keep,
+    promises: list[Promise],
 ) -> Postponed | None:
     """Apply a linear layer whose weights are drawn anew for each example, but not yet.
 
@@ -92,6 +98,7 @@ def postpone_linear(
         layer: The layer; it gets its key here.
         parameters: As for `PostponedLinear`.
         keep: Likewise.
+        promises: Likewise.
 
     Returns:
         The pre-activations, or None where they can't wait: of inputs that do not fit, on a GPU, in other
@@ -110,7 +117,7 @@ def postpone_linear(
     fits = (
         width == inputs
         and dtype == layer.W.dtype
-        and all([_is_plain(array, dtype) for array in layer.arrays()])
+        and all(_is_plain(array, dtype) for array in layer.arrays())
         and layer.W.shape == layer.log_sigma2.shape
         and config.enable_backprop
         and not is_watched()
@@ -118,7 +125,7 @@ def postpone_linear(
     if not fits:
         return None
     layer.key = new_key()
-    return PostponedLinear(source, batch, layer, parameters, keep).postpone()
+    return PostponedLinear(source, batch, layer, parameters, keep, promises).postpone()
 
 
 def _is_plain(array: Any, dtype: Any) -> bool:

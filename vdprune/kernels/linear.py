@@ -21,7 +21,7 @@ from vdprune.kernels.products import TILE_ROWS, lay_out, lay_out_turned, multipl
 from vdprune.kernels.waiting import meet
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "b699f56562aa2a36"
+_TAKEN_FROM_ELSEWHERE = "8e985e2b3a64c5ae"
 
 __all__ = ["backward", "forward"]
 
@@ -129,15 +129,61 @@ def _factor(address: int, columns: int, length: int, like: Any) -> Any:
     return array_at(address, ((columns + width - 1) // width, length, width), like)
 
 
+# Each thread finds the same and writes it to the same place.
+@compiled
+def _find_varying(layer: Any, x: Any) -> None:
+    """Find inputs that are not the same for all of a batch: others need no products of matrices."""
+    batch, width, inputs = uintp(x.shape[0]), uintp(x.shape[1]), layer[at.INPUTS]
+    flat, differs = x.reshape(-1), numpy.zeros(x.shape[1], numpy.int32)
+    for i in range(uintp(1), batch):
+        for j in range(width):
+            differs[j] |= flat[i * width + j] != flat[j]
+    numbers = array_at(layer[at.INPUT_NUMBERS], (inputs,), _INDEX)
+    counts = array_at(layer[at.COUNTS], (2,), _INDEX)
+    varying = array_at(layer[at.VARYING], (inputs,), _INDEX)
+    constants = array_at(layer[at.CONSTANTS], (inputs,), x)
+    lanes = PANEL_BYTES // x.itemsize
+    firsts = array_at(layer[at.FIRSTS], ((inputs + lanes - 1) // lanes,), _INDEX)
+    count, panels, end = 0, 0, 0
+    for k in range(inputs):
+        varies = differs[numbers[k]] != 0
+        constants[k] = x.dtype.type(0) if varies else x[0, numbers[k]]
+        if varies:
+            varying[count] = k
+            count += 1
+            if k >= end:
+                firsts[panels], end = k, k + lanes
+                panels += 1
+    counts[0], counts[1] = count, panels
+
+
+@compiled
+def _varying(layer: Any) -> tuple[Any, Any]:
+    """Return what `_find_varying` found: numbers of the inputs, and those where panels begin."""
+    counts = array_at(layer[at.COUNTS], (2,), _INDEX)
+    return (
+        array_at(layer[at.VARYING], (counts[0],), _INDEX),
+        array_at(layer[at.FIRSTS], (counts[1],), _INDEX),
+    )
+
+
+@compiled
+def _firsts(panels: Any) -> Any:
+    """Return the first columns of the panels of a whole factor."""
+    return numpy.arange(panels.shape[0]) * panels.shape[2]
+
+
 @inlined
 def _prepare(thread: int, threads: int, layer: Any, x: Any) -> None:
     """Lay out inputs as a right factor; give outputs that may have no weights what is left to them."""
     batch, inputs, width = x.shape[0], layer[at.INPUTS], layer[at.ALL_OUTPUTS]
-    numbers = array_at(layer[at.INPUT_NUMBERS], (inputs,), _INDEX)
-    factor = _factor(layer[at.FACTOR], batch, inputs, x)
-    squares = _factor(layer[at.SQUARES], batch, inputs, x)
+    _find_varying(layer, x)
+    varying, _ = _varying(layer)
+    chosen = array_at(layer[at.INPUT_NUMBERS], (inputs,), _INDEX)[varying]
+    factor = _factor(layer[at.FACTOR], batch, varying.size, x)
+    squares = _factor(layer[at.SQUARES], batch, varying.size, x)
     first, last = _share(factor.shape[0], 1, thread, threads)
-    lay_out_turned(x, numbers, first, last, factor, squares)
+    lay_out_turned(x, chosen, first, last, factor, squares)
     if layer[at.OUTPUTS] == width:
         return
     y, zero = array_at(layer[at.RESULT], (batch, width), x), x.dtype.type(0)
@@ -159,14 +205,19 @@ def _draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like
     alpha = array_at(layer[at.ALPHA], (outputs * inputs,), like)
     slope = array_at(layer[at.SLOPE], (outputs * inputs,), like)
     slopes = array_at(layer[at.SLOPES], (outputs, batch), like)
-    factor = _factor(layer[at.FACTOR], batch, inputs, like)
-    squares = _factor(layer[at.SQUARES], batch, inputs, like)
+    varying, _ = _varying(layer)
+    constants = array_at(layer[at.CONSTANTS], (inputs,), like)
+    factor = _factor(layer[at.FACTOR], batch, varying.size, like)
+    squares = _factor(layer[at.SQUARES], batch, varying.size, like)
     numbers = array_at(layer[at.OUTPUT_NUMBERS], (outputs,), _NUMBER)
     y = array_at(layer[at.RESULT], (batch, width), like)
     given = array_at(layer[at.NOISE], (outputs if layer[at.NOISE] != 0 else 0, batch), like)
-    group, panels = _rows_of_a_group(inputs, like.itemsize), factor.shape[0]
+    group, firsts = _rows_of_a_group(inputs, like.itemsize), _firsts(factor)
     # two arrays: see _log_alpha in vdprune/kernels/cpu.py
-    mean, variance = numpy.empty(group * inputs, like.dtype), numpy.empty(group * inputs, like.dtype)
+    mean, variance = (
+        numpy.empty(group * inputs, like.dtype),
+        numpy.empty(group * inputs, like.dtype),
+    )
     draws = numpy.empty((group, batch), like.dtype)
     zero, has_relu = like.dtype.type(0), layer[at.HAS_RELU] != 0
     has_biases = layer[at.BIASES] != 0
@@ -188,12 +239,11 @@ def _draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like
             slope[part],
         )
         here = slopes[first:last]
-        multiply(
-            mean, inputs, 1, last - first, factor, 0, panels, batch, draws.reshape(-1)
-        )
-        multiply(
-            variance, inputs, 1, last - first, squares, 0, panels, batch, here.reshape(-1)
-        )
+        height = last - first
+        multiply(mean, inputs, varying, height, factor, firsts, batch, draws.reshape(-1))
+        multiply(variance, inputs, varying, height, squares, firsts, batch, here.reshape(-1))
+        if varying.size < inputs:
+            _add_constants(mean, variance, constants, height, draws, here)
         sample_turned(
             draws,
             here,
@@ -209,6 +259,23 @@ def _draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like
                 value = draws[j, i] + (b[output] if has_biases else zero)
                 y[i, output] = zero if has_relu and value < zero else value
     return divergence
+
+
+@compiled
+def _add_constants(
+    mean: Any, variance: Any, constants: Any, rows: int, means: Any, variances: Any
+) -> None:
+    """Add what inputs contribute that are the same for all of a batch."""
+    zero, inputs = means.dtype.type(0), constants.size
+    for j in range(rows):
+        of_mean, of_variance, place = zero, zero, j * inputs
+        for k in range(inputs):
+            of_mean += mean[place + k] * constants[k]
+            of_variance += variance[place + k] * constants[k] * constants[k]
+        for i in range(means.shape[1]):
+            means[j, i] += of_mean
+        for i in range(means.shape[1]):
+            variances[j, i] += of_variance
 
 
 @compiled
@@ -241,17 +308,49 @@ def _prepare_back(thread: int, threads: int, layer: Any, x: Any, has_more: bool)
             for i in range(batch):
                 total += g[i, j]
             g_b[j] = total
-    columns = _factor(layer[at.COLUMNS], inputs, batch, x)
-    squares = _factor(layer[at.SQUARED_COLUMNS], inputs, batch, x)
-    first, last = _share(columns.shape[0], 1, thread, threads)
+    _, firsts = _varying(layer)
+    columns, squares = _columns(layer, firsts, batch, x)
+    first, last = _share(firsts.size, 1, thread, threads)
     chosen = array_at(layer[at.INPUT_NUMBERS], (inputs,), _INDEX)
-    lay_out(x, chosen, first, last, columns, squares)
+    lay_out(x, chosen, firsts, first, last, columns, squares)
     if has_more and inputs < x.shape[1]:
         g_x = array_at(layer[at.G_INPUTS], x.shape, x)
         first, last = _share(batch, 1, thread, threads)
         for i in range(first, last):
             for j in range(x.shape[1]):
                 g_x[i, j] = x.dtype.type(0)
+
+
+@compiled
+def _columns(layer: Any, firsts: Any, batch: int, like: Any) -> tuple[Any, Any]:
+    """Find inputs as right factors whose panels begin at these inputs, and their squares."""
+    shape = firsts.size, batch, PANEL_BYTES // like.itemsize
+    return (
+        array_at(layer[at.COLUMNS], shape, like),
+        array_at(layer[at.SQUARED_COLUMNS], shape, like),
+    )
+
+
+@compiled
+def _fill_gaps(
+    g_mean: Any, g_variance: Any, constants: Any, firsts: Any, to_W: Any, to_log_sigma2: Any
+) -> None:
+    """Compute gradients between panels, for inputs that are the same for all of a batch."""
+    inputs, zero = constants.size, constants.dtype.type(0)
+    rows, lanes = to_W.size // inputs, PANEL_BYTES // constants.itemsize
+    batch = g_mean.size // rows
+    for j in range(rows):
+        total, total_of_variance = zero, zero
+        for i in range(j * batch, (j + 1) * batch):
+            total += g_mean[i]
+            total_of_variance += g_variance[i]
+        place, begin = j * inputs, 0
+        for p in range(firsts.size + 1):
+            end = firsts[p] if p < firsts.size else inputs
+            for k in range(begin, end):
+                to_W[place + k] = constants[k] * total
+                to_log_sigma2[place + k] = constants[k] * constants[k] * total_of_variance
+            begin = end + lanes
 
 
 @inlined
@@ -267,16 +366,19 @@ def _gradients_of_weights(
     g_log_sigma2 = array_at(layer[at.G_LOG_SIGMA2], (outputs * inputs,), like)
     g_mean = array_at(layer[at.G_MEAN], (outputs * batch,), like)
     g_variance = array_at(layer[at.G_VARIANCE], (outputs * batch,), like)
-    columns = _factor(layer[at.COLUMNS], inputs, batch, like)
-    squares = _factor(layer[at.SQUARED_COLUMNS], inputs, batch, like)
-    group, panels = _rows_of_a_group(inputs, like.itemsize), columns.shape[0]
+    constants = array_at(layer[at.CONSTANTS], (inputs,), like)
+    varying, firsts = _varying(layer)
+    columns, squares = _columns(layer, firsts, batch, like)
+    group, steps = _rows_of_a_group(inputs, like.itemsize), numpy.arange(batch)
     begin, end = _share(outputs, TILE_ROWS, thread, threads)
     for first in range(begin, end, group):
         last = min(first + group, end)
         rows, part = slice(first * batch, last * batch), slice(first * inputs, last * inputs)
         to_W, to_log_sigma2, height = g_W[part], g_log_sigma2[part], last - first
-        multiply(g_mean[rows], batch, 1, height, columns, 0, panels, inputs, to_W)
-        multiply(g_variance[rows], batch, 1, height, squares, 0, panels, inputs, to_log_sigma2)
+        multiply(g_mean[rows], batch, steps, height, columns, firsts, inputs, to_W)
+        multiply(g_variance[rows], batch, steps, height, squares, firsts, inputs, to_log_sigma2)
+        if varying.size < inputs:
+            _fill_gaps(g_mean[rows], g_variance[rows], constants, firsts, to_W, to_log_sigma2)
         masks_variance = layer[at.MASKS_VARIANCE] != 0
         weight_gradients(
             W[part], alpha[part], slope[part], masks_variance, g_divergence, to_W, to_log_sigma2
@@ -284,9 +386,7 @@ def _gradients_of_weights(
 
 
 @inlined
-def _gradients_of_inputs(
-    thread: int, threads: int, layer: Any, x: Any, through_relu: bool
-) -> None:
+def _gradients_of_inputs(thread: int, threads: int, layer: Any, x: Any, through_relu: bool) -> None:
     """Compute the gradients of the thread's inputs, through the ReLU before them if there is one."""
     batch, outputs, inputs = x.shape[0], layer[at.OUTPUTS], layer[at.INPUTS]
     g_mean = array_at(layer[at.G_MEAN], (outputs * batch,), x)
@@ -301,8 +401,9 @@ def _gradients_of_inputs(
     columns = end - begin
     through_mean = numpy.empty(batch * columns, x.dtype)
     through_variance = numpy.empty(batch * columns, x.dtype)
-    multiply(g_mean, 1, batch, batch, means, 0, last - first, columns, through_mean)
-    multiply(g_variance, 1, batch, batch, variances, 0, last - first, columns, through_variance)
+    steps, firsts = numpy.arange(outputs) * batch, _firsts(means)
+    multiply(g_mean, 1, steps, batch, means, firsts, columns, through_mean)
+    multiply(g_variance, 1, steps, batch, variances, firsts, columns, through_variance)
     numbers = array_at(layer[at.INPUT_NUMBERS], (inputs,), _INDEX)
     g_x = array_at(layer[at.G_INPUTS], x.shape, x)
     zero, two = x.dtype.type(0), x.dtype.type(2)

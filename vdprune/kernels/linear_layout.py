@@ -1,4 +1,4 @@
-"""How the kernels of linear layers are told of the layers: a row of int64 and one of float64 for each."""
+"""How kernels are told of linear layers: by a row of int64 for each, and one of float64."""
 
 # Numbers.
 INPUTS, OUTPUTS, ALL_INPUTS, ALL_OUTPUTS, HAS_RELU, MASKS_VARIANCE, KEY0, KEY1 = range(8)
@@ -18,10 +18,14 @@ WEIGHTS, LOG_SIGMA2, BIASES, INPUT_NUMBERS, OUTPUT_NUMBERS, NOISE = range(8, 14)
     COLUMNS,
     SQUARED_COLUMNS,
     G_INPUTS,
-) = range(14, 26)
+    COUNTS,  # of the next two
+    VARYING,  # inputs that are not the same for all of the batch, among those alive
+    FIRSTS,  # of these the first one of each panel of columns
+    CONSTANTS,  # what the others are; 0 for those that vary
+) = range(14, 30)
 # Addresses of gradients.
-G_WEIGHTS, G_LOG_SIGMA2, G_BIASES = range(26, 29)
-FIELDS = 29
+G_WEIGHTS, G_LOG_SIGMA2, G_BIASES = range(30, 33)
+FIELDS = 33
 
 # Of the other row.
 THRESHOLD, K1, NOISE_SCALE, SETTINGS = range(4)

@@ -17,7 +17,7 @@ from vdprune.kernels.pointers import array_at
 from vdprune.kernels.waiting import count_up, meet, stay_awake
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "b699f56562aa2a36"
+_TAKEN_FROM_ELSEWHERE = "f1c623e147f81535"
 
 __all__ = ["take_part"]
 
@@ -91,9 +91,10 @@ def take_part(
         How many of those that were given it has carried out now.
     """
     while True:
-        if patience > 0:
-            if not stay_awake(given, seen + 1, patience) or order[at.KIND] == at.PYTHON:
-                return seen
+        if patience > 0 and not stay_awake(given, seen + 1, patience):
+            return seen
+        if order[at.KIND] == at.PYTHON:
+            return seen
         _carry_out(thread, order[at.THREADS], order, numbers, like)
         if patience == 0:
             break

@@ -18,7 +18,7 @@ from vdprune.kernels.constants import PANEL_BYTES
 from vdprune.kernels.turning import SIDE, turn_block
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "fc7b13355667f034"
+_TAKEN_FROM_ELSEWHERE = "a4670fbb3f6f1080"
 
 __all__ = ["TILE_ROWS", "lay_out", "lay_out_turned", "multiply"]
 
@@ -34,7 +34,7 @@ def _tile(
     a: Any,
     start: Any,
     row_step: Any,
-    step: Any,
+    steps: Any,
     rows: Any,
     panel: Any,
     place: Any,
@@ -46,8 +46,8 @@ def _tile(
     """Compute up to six rows of a product, as wide as a panel: see `multiply`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a_type, _, _, _, _, panel_type, _, _, out_type, _, _ = signature.args
-        a, start, row_step, step, rows, panel, place, length, out, first, pitch = arguments
+        a_type, _, _, steps_type, _, panel_type, _, _, out_type, _, _ = signature.args
+        a, start, row_step, steps, rows, panel, place, length, out, first, pitch = arguments
         number, index = context.get_value_type(a_type.dtype), ir.IntType(32)
         size = a_type.dtype.bitwidth // 8
         lanes = _REGISTER_BYTES // size
@@ -84,9 +84,9 @@ def _tile(
             )
             here = pointer(panel_type, panel, below)
             rights = [builder.load(along(here, k), align=size) for k in range(_REGISTERS)]
+            step = builder.load(pointer(steps_type, steps, loop.index))
             for left, row in zip(lefts, sums, strict=True):
-                at = builder.gep(left, [builder.mul(loop.index, step)])
-                factor = spread(builder.load(at))
+                factor = spread(builder.load(builder.gep(left, [step])))
                 for right, total in zip(rights, row, strict=True):
                     product = builder.fmul(factor, right, flags=("contract",))
                     added = builder.fadd(builder.load(total), product, flags=("contract",))
@@ -98,19 +98,22 @@ def _tile(
         return context.get_dummy_value()
 
     at = types.intp
-    return types.void(a, at, at, at, at, panel, at, at, out, at, at), generate
+    return types.void(a, at, at, steps, at, panel, at, at, out, at, at), generate
 
 
 @compiled
-def lay_out(x: Any, inputs: Any, first: int, last: int, panels: Any, squares: Any) -> None:
+def lay_out(
+    x: Any, inputs: Any, firsts: Any, first: int, last: int, panels: Any, squares: Any
+) -> None:
     """Lay out some columns of a matrix as a right factor, or a part of it.
 
-    A factor has panels of neighbouring columns, each of `PANEL_BYTES` in a row: it has the shape (panels,
-    rows, columns of a panel). What is beyond the last column does not count, but is a number.
+    A factor has panels of neighbouring columns, each of `PANEL_BYTES` in a row: it has the shape
+    (panels, rows, columns of a panel). What is beyond the last column does not count, but is a number.
 
     Args:
         x: The matrix, two-dimensional and contiguous.
         inputs: Numbers of the columns.
+        firsts: Where in those each panel begins, int64.
         first: The first of the panels that are wanted.
         last: The one after the last.
         panels: Result: the factor.
@@ -120,7 +123,7 @@ def lay_out(x: Any, inputs: Any, first: int, last: int, panels: Any, squares: An
     numbers, pitch, columns = x.reshape(-1), uintp(x.shape[1]), uintp(inputs.size)
     a, b = panels.reshape(-1), squares.reshape(-1)
     for p in range(uintp(first), uintp(last)):
-        column, place = p * width, p * length * width
+        column, place = uintp(firsts[p]), p * length * width
         here, begin = min(width, columns - column), uintp(inputs[column])
         if here == width and uintp(inputs[column + width - uintp(1)]) == begin + width - uintp(1):
             for k in range(length):
@@ -182,11 +185,10 @@ def lay_out_turned(x: Any, inputs: Any, first: int, last: int, panels: Any, squa
 def multiply(
     a: Any,
     row_step: int,
-    step: int,
+    steps: Any,
     rows: int,
     panels: Any,
-    first: int,
-    last: int,
+    firsts: Any,
     columns: int,
     out: Any,
 ) -> None:
@@ -195,28 +197,28 @@ def multiply(
     Args:
         a: Numbers of the left factor, one-dimensional.
         row_step: How far its rows lie apart in that.
-        step: How far its columns do.
+        steps: How far each of its columns lies from a row's start, int64; the columns may be some of
+            those that there are, if the right factor has only their rows.
         rows: How many rows it has.
         panels: The right factor: see `lay_out`.
-        first: The first panel of the columns that are wanted.
-        last: The one after the last.
-        columns: How many columns the factor has.
-        out: Result, one-dimensional: the rows one after the other, each as long as there are columns.
+        firsts: Number of each panel's first column in the result, int64.
+        columns: How many columns the result has.
+        out: Result, one-dimensional: the rows one after the other; only the panels' columns are written.
     """
-    length, width = panels.shape[1], panels.shape[2]
+    count, length, width = panels.shape
     flat = panels.reshape(-1)
     spare = numpy.empty(TILE_ROWS * width, out.dtype)
-    for p in range(first, last):
-        column, place = p * width, p * length * width
+    for p in range(count):
+        column, place = firsts[p], p * length * width
         left = columns - column
         for r in range(0, rows, TILE_ROWS):
             height = min(TILE_ROWS, rows - r)
             start = r * row_step
             if left >= width:
                 there = r * columns + column
-                _tile(a, start, row_step, step, height, flat, place, length, out, there, columns)
+                _tile(a, start, row_step, steps, height, flat, place, length, out, there, columns)
                 continue
-            _tile(a, start, row_step, step, height, flat, place, length, spare, 0, width)
+            _tile(a, start, row_step, steps, height, flat, place, length, spare, 0, width)
             for i in range(height):
                 for lane in range(left):
                     out[(r + i) * columns + column + lane] = spare[i * width + lane]

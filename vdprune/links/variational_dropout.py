@@ -1,7 +1,6 @@
 """What a link gains when its weights become noisy."""
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import chainer.functions as F
 from chainer import Parameter, Variable, as_array, initializers
 
 from vdprune import functions
+from vdprune.chainer_speed.postponed import Promise, settle
 from vdprune.errors import ArgumentError
 from vdprune.functions.prior import LOG_UNIFORM, k1_of
 from vdprune.functions.variational_layer import Alive
@@ -49,8 +49,7 @@ class VariationalDropout(FixedLogAlpha):
     prior: str
     noise_scale: float = 1.0
     whole: Whole | None = None  # set while the link is compacted: see vdprune.links.compaction
-    _divergences: list[Variable] | None = None
-    _postpones: bool = False
+    _pass: "ForwardPass | None" = None
 
     def init_variational_dropout(
         self,
@@ -122,7 +121,7 @@ class VariationalDropout(FixedLogAlpha):
             with chainer.using_device(self.device):  # type: ignore[attr-defined]
                 zero = self.device.xp.zeros((), self.W.dtype)  # type: ignore[attr-defined]
             return Variable(zero, requires_grad=False)
-        for divergence in self._divergences or ():
+        for divergence in self._pass.divergences.get(id(self), ()) if self._pass else ():
             # a pass without a graph, as in F.forget, leaves one that has no gradient
             if divergence.creator_node is not None or not chainer.config.enable_backprop:
                 return divergence
@@ -169,30 +168,38 @@ class VariationalDropout(FixedLogAlpha):
         return self.fixed_W() if chainer.config.train else self.masked_W()
 
     def _keep_divergence(self, y_and_divergence: tuple[Variable, Variable]) -> Variable:
-        """Return the first of the two; inside `keeping_divergences` keep the second."""
+        """Return the first of the two; while a `ForwardPass` is remembered keep the second there."""
         y, divergence = y_and_divergence
-        if self._divergences is not None:
-            self._divergences.append(divergence)
+        if self._pass is not None:
+            self._pass.divergences.setdefault(id(self), []).append(divergence)
         return y
 
 
-@contextlib.contextmanager
-def keeping_divergences(
-    links: Iterable[VariationalDropout], postpones: bool = False
-) -> Iterator[None]:
-    """Let links remember the KL divergence that their forward pass computes on its way.
+class ForwardPass:
+    """Context in which links remember the KL divergence that their forward pass computes on its way.
 
     The parameters must not change meanwhile.
 
     Args:
         links: The links.
-        postpones: Whether linear links may return what is computed when it is asked for.
+        postpones: Whether linear links may return what is computed when it is asked for, or at the end.
     """
-    links = list(links)
-    for link in links:
-        link._divergences, link._postpones = [], postpones
-    try:
-        yield
-    finally:
-        for link in links:
-            link._divergences, link._postpones = None, False
+
+    def __init__(self, links: Iterable[VariationalDropout], postpones: bool = False) -> None:
+        self._links = list(links)
+        self.postpones = postpones
+        self.promises: list[Promise] = []
+        self.divergences: dict[int, list[Variable]] = {}
+
+    def __enter__(self) -> "ForwardPass":
+        for link in self._links:
+            vars(link)["_pass"] = self  # a link looks closely at what its attributes are set to
+        return self
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        try:
+            if kind is None:
+                settle(self.promises)
+        finally:
+            for link in self._links:
+                vars(link)["_pass"] = None

@@ -8,6 +8,7 @@ import chainer.links as L
 import numpy
 
 from vdprune import functions
+from vdprune.chainer_speed.postponed import Promise
 from vdprune.functions.linear_layers import LinearLayer
 from vdprune.functions.postponed_linear import postpone_linear
 from vdprune.functions.prior import LOG_UNIFORM
@@ -82,8 +83,9 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
         if W is not None:
             return F.linear(x, W, self.b, n_batch_axes=n_batch_axes)
         self._initialize_log_sigma2()
-        if self._postpones and n_batch_axes == 1:
-            postponed = self._postpone(x)
+        forward_pass = self._pass
+        if forward_pass is not None and forward_pass.postpones and n_batch_axes == 1:
+            postponed = self._postpone(x, forward_pass.promises)
             if postponed is not None:
                 return postponed
         y_and_divergence = functions.variational_dropout_linear(
@@ -100,7 +102,7 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
         )
         return self._keep_divergence(y_and_divergence)
 
-    def _postpone(self, x: Any) -> chainer.Variable | None:
+    def _postpone(self, x: Any, promises: list[Promise]) -> chainer.Variable | None:
         """Apply the layer, but not yet; None where that can't be."""
         b = self.b
         layer = LinearLayer(
@@ -114,4 +116,4 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
             self.noise_scale,
         )
         parameters = (self.W, self.log_sigma2) if b is None else (self.W, self.log_sigma2, b)
-        return postpone_linear(x, layer, parameters, self._keep_divergence)
+        return postpone_linear(x, layer, parameters, self._keep_divergence, promises)

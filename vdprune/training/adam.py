@@ -126,6 +126,7 @@ class AdamRule(adam.AdamRule):
     def __init__(self, parent: Any, updates: _Updates) -> None:
         super().__init__(parent)
         self._updates = updates
+        self._known: tuple[Any, Any, Any, Fused] | None = None
 
     def update(self, param: Parameter) -> None:
         """Update a parameter in place.
@@ -145,12 +146,29 @@ class AdamRule(adam.AdamRule):
             self._init_states(param)
         settings = self._updates.at(self.hyperparam, self.t + 1)
         arrays = data, gradient, self._state["m"], self._state["v"]
-        fused = None if settings is None else _choose(*arrays)
+        fused = None if settings is None else self._choose(*arrays)
         if settings is None or fused is None:
             super().update(param)
             return
         self.t += 1
         self._updates.update(fused, arrays, settings)
+
+    def _choose(self, data: Any, gradient: Any, m: Any, v: Any) -> Fused | None:
+        """Choose as `choose_fused` does, once for the same arrays, but for the gradient."""
+        known = self._known
+        if (
+            known is not None
+            and data is known[0]
+            and m is known[1]
+            and v is known[2]
+            and type(gradient) is type(data)
+            and gradient.dtype == data.dtype
+            and gradient.flags.c_contiguous
+        ):
+            return known[3]
+        fused = _choose(data, gradient, m, v)
+        self._known = None if fused is None else (data, m, v, fused)
+        return fused
 
     def _is_watched(self, param: Parameter) -> bool:
         hooks = self._hookable

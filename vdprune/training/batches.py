@@ -24,8 +24,9 @@ class RowIterator(SerialIterator):
     def __next__(self) -> Any:
         """Return the numbers of the next batch's rows, shape (rows,), int64."""
         self._previous_epoch_detail = self.epoch_detail
+        state: Any = self._state  # type: ignore[has-type]
         self._state, numbers = iterator_statemachine(
-            self._state, self.batch_size, self.repeat, self.order_sampler, len(self.dataset)
+            state, self.batch_size, self.repeat, self.order_sampler, len(self.dataset)
         )
         if numbers is None:
             raise StopIteration

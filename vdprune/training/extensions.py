@@ -20,6 +20,7 @@ from vdprune.training.phases import learning_rate_of, set_learning_rate
 from vdprune.training.sums import Sums
 
 _REPORTED = ("loss", "class", "kl", "accuracy")  # what EpochLog takes the means of
+_OBSERVED = tuple(f"main/{name}" for name in _REPORTED)
 
 
 def _at_each_step(trainer: Trainer) -> bool:
@@ -209,7 +210,7 @@ class EpochLog(Extension):
     def __call__(self, trainer: Trainer) -> None:
         """Take in a step's observation; at the end of an epoch make its row."""
         observation = trainer.observation
-        self._sums.add([observation[f"main/{name}"] for name in _REPORTED])
+        self._sums.add([observation[name] for name in _OBSERVED])
         self._steps += 1
         updater = trainer.updater
         if not updater.is_new_epoch:

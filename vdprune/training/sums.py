@@ -25,7 +25,7 @@ class Sums:
         Args:
             values: Numbers or arrays of shape (), one for each name, on the CPU or all on one GPU.
         """
-        if not any([isinstance(value, cuda.ndarray) for value in values]):
+        if not any(isinstance(value, cuda.ndarray) for value in values):
             sums = self._values if isinstance(self._values, list) else self.read().values()
             self._values = [a + float(b) for a, b in zip(sums, values, strict=True)]
             return

@@ -230,7 +230,8 @@ class TrainingRun:
         yield self._log
         yield Schedules(phase, start)
         yield self._compaction
-        yield Cuts(model, phase.cuts, recipe.threshold, first_step, recipe.compact_every > 0)
+        if phase.cuts:
+            yield Cuts(model, phase.cuts, recipe.threshold, first_step, recipe.compact_every > 0)
         if model.xp is not numpy:
             yield RandomOnGpu()
         yield Checkpoints(self._save, self._callbacks.should_stop, self.epochs_before)
