@@ -14,7 +14,7 @@ from vdprune.kernels import order_layout as at
 from vdprune.kernels.waiting import count_up, stay_awake
 
 # How long a thread stays awake that waits for another, in rounds of `stay_awake`: about a millisecond.
-PATIENCE = 2000
+_PATIENCE = 2000
 
 
 class Work:
@@ -84,7 +84,7 @@ class Signal:
 
     def wait(self, wanted: int) -> None:
         """Wait until it was given so many times."""
-        if not stay_awake(self.count, wanted, PATIENCE):
+        if not stay_awake(self.count, wanted, _PATIENCE):
             self.sleep(wanted)
 
     def sleep(self, wanted: int) -> None:
@@ -170,8 +170,8 @@ class Helper:
         if orders.are_served:
             written = orders.order, orders.numbers, orders.like
             counts = self._begun.count, seen, self._done.count, orders.wanted[:0]
-            seen = kernels.orders.take_part(self._number, *written, *counts, PATIENCE)
-        elif stay_awake(self._begun.count, seen + 1, PATIENCE):
+            seen = kernels.orders.take_part(self._number, *written, *counts, _PATIENCE)
+        elif stay_awake(self._begun.count, seen + 1, _PATIENCE):
             return seen
         if self._begun.count[0] <= seen:
             self._begun.sleep(seen + 1)

@@ -138,7 +138,7 @@ class Team:
                 begun.append(helper)
                 helper.begin()
             counts = orders.given, 0, orders.done, orders.wanted[: count - 1]
-            kernels.orders.take_part(0, orders.order, orders.numbers, orders.like, *counts, 0)
+            kernels.orders.take_part(0, orders.order, orders.numbers, orders.like, *counts, -1)
         except BaseException:
             _stop_meeting(orders.order)
             self.is_broken = True
@@ -180,7 +180,7 @@ def _carry_out(order: Any, numbers: Sequence[float], like: Any, thread: int) -> 
     filled, nothing = numpy.zeros(at.NUMBERS), numpy.zeros(0, numpy.int64)
     filled[: len(numbers)] = numbers
     like = like.reshape(-1)[:1]
-    kernels.orders.take_part(thread, order, filled, like, nothing, 0, nothing, nothing, 0)
+    kernels.orders.take_part(thread, order, filled, like, nothing, 0, nothing, nothing, -1)
 
 
 def _stop_meeting(order: Any) -> None:

@@ -110,7 +110,7 @@ def _call_orders() -> None:
     numbers, like = numpy.zeros(at.NUMBERS), numpy.zeros(1, numpy.float32)
     order, counts = numpy.zeros(at.LENGTH, numpy.int64), numpy.zeros(1, numpy.int64)
     order[at.KIND], order[at.THREADS] = at.ADAM, 1  # of no parameters
-    orders.take_part(0, order, numbers, like, counts, 0, counts, counts, 0)
+    orders.take_part(0, order, numbers, like, counts, 0, counts, counts, -1)
     waiting.count_up(counts)
 
 

@@ -17,7 +17,7 @@ from vdprune.kernels.pointers import array_at
 from vdprune.kernels.waiting import count_up, meet, stay_awake
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "f1c623e147f81535"
+_TAKEN_FROM_ELSEWHERE = "a4c2963c8e2a3b7b"
 
 __all__ = ["take_part"]
 
@@ -85,18 +85,19 @@ def take_part(
         seen: How many of them it has carried out.
         done: Where that is counted for others to see; those of all helpers for who leads.
         wanted: How many each of those is waited for to have carried out in the end; empty for helpers.
-        patience: How long to wait for an order, in rounds of `stay_awake`; 0 for the one that is there.
+        patience: How long to wait for an order, in rounds of `stay_awake`; less than 0 for one
+            that is there.
 
     Returns:
         How many of those that were given it has carried out now.
     """
     while True:
-        if patience > 0 and not stay_awake(given, seen + 1, patience):
+        if patience >= 0 and not stay_awake(given, seen + 1, patience):
             return seen
         if order[at.KIND] == at.PYTHON:
             return seen
         _carry_out(thread, order[at.THREADS], order, numbers, like)
-        if patience == 0:
+        if patience < 0:
             break
         count_up(done)
         seen += 1

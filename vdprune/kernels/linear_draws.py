@@ -1,0 +1,161 @@
+"""The way forward through a linear layer with noisy weights: see `linear.py`."""
+
+from typing import Any
+
+import numpy
+from numpy import uintp
+
+from vdprune.kernels import linear_layout as at
+from vdprune.kernels.compiled import compiled, inlined
+from vdprune.kernels.constants import PANEL_BYTES
+from vdprune.kernels.cpu import weight_moments
+from vdprune.kernels.linear_arrays import (
+    INDEX,
+    NUMBER,
+    factor_at,
+    first_columns,
+    rows_of_a_group,
+    share,
+    varying_inputs,
+)
+from vdprune.kernels.noise import sample_turned
+from vdprune.kernels.pointers import array_at
+from vdprune.kernels.products import TILE_ROWS, lay_out_turned, multiply
+
+# See vdprune/kernels/cpu.py.
+_TAKEN_FROM_ELSEWHERE = "0e349b486fea34f5"
+
+__all__ = ["draw", "prepare"]
+
+
+@inlined
+def prepare(thread: int, threads: int, layer: Any, x: Any) -> None:
+    """Lay out inputs as a right factor; give outputs that may have no weights what is left to them."""
+    batch, inputs, width = x.shape[0], layer[at.INPUTS], layer[at.ALL_OUTPUTS]
+    _find_varying(layer, x)
+    varying, _ = varying_inputs(layer)
+    chosen = array_at(layer[at.INPUT_NUMBERS], (inputs,), INDEX)[varying]
+    factor = factor_at(layer[at.FACTOR], batch, varying.size, x)
+    squares = factor_at(layer[at.SQUARES], batch, varying.size, x)
+    first, last = share(factor.shape[0], 1, thread, threads)
+    lay_out_turned(x, chosen, first, last, factor, squares)
+    if layer[at.OUTPUTS] == width:
+        return
+    y, zero = array_at(layer[at.RESULT], (batch, width), x), x.dtype.type(0)
+    first, last = share(batch, 1, thread, threads)
+    has_biases, has_relu = layer[at.BIASES] != 0, layer[at.HAS_RELU] != 0
+    b = array_at(layer[at.BIASES], (width if has_biases else 0,), x)
+    for i in range(first, last):
+        for j in range(width):
+            value = b[j] if has_biases else zero
+            y[i, j] = zero if has_relu and value < zero else value
+
+
+# Each thread finds the same and writes it to the same place.
+@compiled
+def _find_varying(layer: Any, x: Any) -> None:
+    """Find inputs that are not the same for all of a batch: others need no products of matrices."""
+    batch, width, inputs = uintp(x.shape[0]), uintp(x.shape[1]), layer[at.INPUTS]
+    flat, differs = x.reshape(-1), numpy.zeros(x.shape[1], numpy.int32)
+    for i in range(uintp(1), batch):
+        for j in range(width):
+            differs[j] |= flat[i * width + j] != flat[j]
+    numbers = array_at(layer[at.INPUT_NUMBERS], (inputs,), INDEX)
+    counts = array_at(layer[at.COUNTS], (2,), INDEX)
+    varying = array_at(layer[at.VARYING], (inputs,), INDEX)
+    constants = array_at(layer[at.CONSTANTS], (inputs,), x)
+    lanes = PANEL_BYTES // x.itemsize
+    firsts = array_at(layer[at.FIRSTS], ((inputs + lanes - 1) // lanes,), INDEX)
+    count, panels, end = 0, 0, 0
+    for k in range(inputs):
+        varies = differs[numbers[k]] != 0
+        constants[k] = x.dtype.type(0) if varies else x[0, numbers[k]]
+        if varies:
+            varying[count] = k
+            count += 1
+            if k >= end:
+                firsts[panels], end = k, k + lanes
+                panels += 1
+    counts[0], counts[1] = count, panels
+
+
+@inlined
+def draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like: Any) -> float:
+    """Draw a layer's pre-activations, and apply ReLU if it has that: the thread's outputs'."""
+    outputs, inputs, width = layer[at.OUTPUTS], layer[at.INPUTS], layer[at.ALL_OUTPUTS]
+    W = array_at(layer[at.WEIGHTS], (outputs * inputs,), like)
+    log_sigma2 = array_at(layer[at.LOG_SIGMA2], (outputs * inputs,), like)
+    alpha = array_at(layer[at.ALPHA], (outputs * inputs,), like)
+    slope = array_at(layer[at.SLOPE], (outputs * inputs,), like)
+    slopes = array_at(layer[at.SLOPES], (outputs, batch), like)
+    varying, _ = varying_inputs(layer)
+    constants = array_at(layer[at.CONSTANTS], (inputs,), like)
+    factor = factor_at(layer[at.FACTOR], batch, varying.size, like)
+    squares = factor_at(layer[at.SQUARES], batch, varying.size, like)
+    numbers = array_at(layer[at.OUTPUT_NUMBERS], (outputs,), NUMBER)
+    y = array_at(layer[at.RESULT], (batch, width), like)
+    given = array_at(layer[at.NOISE], (outputs if layer[at.NOISE] != 0 else 0, batch), like)
+    group, firsts = rows_of_a_group(inputs, like.itemsize), first_columns(factor)
+    # two arrays: see _log_alpha in vdprune/kernels/cpu.py
+    mean, variance = (
+        numpy.empty(group * inputs, like.dtype),
+        numpy.empty(group * inputs, like.dtype),
+    )
+    draws = numpy.empty((group, batch), like.dtype)
+    zero, has_relu = like.dtype.type(0), layer[at.HAS_RELU] != 0
+    has_biases = layer[at.BIASES] != 0
+    b = array_at(layer[at.BIASES], (width if has_biases else 0,), like)
+    divergence = 0.0
+    begin, end = share(outputs, TILE_ROWS, thread, threads)
+    for first in range(begin, end, group):
+        last = min(first + group, end)
+        part, size = slice(first * inputs, last * inputs), (last - first) * inputs
+        divergence += weight_moments(
+            W[part],
+            log_sigma2[part],
+            settings[at.THRESHOLD],
+            layer[at.MASKS_VARIANCE] != 0,
+            settings[at.K1],
+            mean[:size],
+            variance[:size],
+            alpha[part],
+            slope[part],
+        )
+        here = slopes[first:last]
+        height = last - first
+        multiply(mean, inputs, varying, height, factor, firsts, batch, draws.reshape(-1))
+        multiply(variance, inputs, varying, height, squares, firsts, batch, here.reshape(-1))
+        if varying.size < inputs:
+            _add_constants(mean, variance, constants, height, draws, here)
+        sample_turned(
+            draws,
+            here,
+            numbers[first:last],
+            settings[at.NOISE_SCALE],
+            given[first:last],
+            layer[at.KEY0],
+            layer[at.KEY1],
+        )
+        for i in range(batch):
+            for j in range(last - first):
+                output = uintp(numbers[first + j])
+                value = draws[j, i] + (b[output] if has_biases else zero)
+                y[i, output] = zero if has_relu and value < zero else value
+    return divergence
+
+
+@compiled
+def _add_constants(
+    mean: Any, variance: Any, constants: Any, rows: int, means: Any, variances: Any
+) -> None:
+    """Add what inputs contribute that are the same for all of a batch."""
+    zero, inputs = means.dtype.type(0), constants.size
+    for j in range(rows):
+        of_mean, of_variance, place = zero, zero, j * inputs
+        for k in range(inputs):
+            of_mean += mean[place + k] * constants[k]
+            of_variance += variance[place + k] * constants[k] * constants[k]
+        for i in range(means.shape[1]):
+            means[j, i] += of_mean
+        for i in range(means.shape[1]):
+            variances[j, i] += of_variance
