@@ -205,9 +205,8 @@ class LinearLayers:
         """Let threads do it; return the KL divergence."""
         order = self._order
         order[orders.KIND], order[orders.WANTS_INPUTS], order[orders.MEETING] = kind, wants_x, 0
-        self._found[:] = 0.0
         get_team().carry_out(order, (g_divergence,), self._x, self._work)
-        return sum(self._found[2:].tolist())
+        return sum(self._found[2 : 2 + int(order[orders.THREADS])].tolist())
 
 
 class LayersOfLastStep:

@@ -77,17 +77,17 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
         Returns:
             Variable of shape (batch..., out_size).
         """
+        forward_pass = self._pass
+        if forward_pass is not None and forward_pass.postpones and n_batch_axes == 1:
+            postponed = self._postpone(x, forward_pass.promises)
+            if postponed is not None:
+                return postponed
         if self.W.raw_array is None:
             self._initialize_params(int(numpy.prod(x.shape[n_batch_axes:])))
         W = self.noiseless_W()
         if W is not None:
             return F.linear(x, W, self.b, n_batch_axes=n_batch_axes)
         self._initialize_log_sigma2()
-        forward_pass = self._pass
-        if forward_pass is not None and forward_pass.postpones and n_batch_axes == 1:
-            postponed = self._postpone(x, forward_pass.promises)
-            if postponed is not None:
-                return postponed
         y_and_divergence = functions.variational_dropout_linear(
             x,
             self.W,
@@ -104,6 +104,8 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
 
     def _postpone(self, x: Any, promises: list[Promise]) -> chainer.Variable | None:
         """Apply the layer, but not yet; None where that can't be."""
+        if self.fixed is not None or not chainer.config.train:
+            return None
         b = self.b
         layer = LinearLayer(
             self.W.raw_array,

@@ -209,5 +209,5 @@ class Adam(chainer.optimizers.Adam):
         Chainer calls it before hooks, too, so those see the parameters updated.
         """
         self._updates.update_waiting()
-        if any(param._grad is None for param in self.target.params()):
+        if any([param._grad is None for param in self.target.params()]):  # noqa: C419, faster
             super().reallocate_cleared_grads()
