@@ -13,6 +13,7 @@ from benchmarks import ours
 from benchmarks.clock import StepClock
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.parts import Entry, Function, group_by_part
+from benchmarks.passes import time_passes
 from vdprune.kernels.loading import load_kernels
 
 _UFUNC = numpy.matmul
@@ -31,7 +32,7 @@ def main(network: str, steps: int | None) -> None:
     described = NETWORKS[network]
     steps = steps or max(1, described.steps // 2)  # as many are timed without the profiler before
     plain, entries = profile_training(described, steps)
-    click.echo(render(network, steps, plain, entries))
+    click.echo(render(network, steps, plain, entries, time_passes(described)))
 
 
 def profile_training(network: Network, steps: int) -> tuple[float, list[Entry]]:
@@ -61,7 +62,9 @@ def profile_training(network: Network, steps: int) -> tuple[float, list[Entry]]:
     return statistics.median(clock.milliseconds()), _entries(profiler, steps)
 
 
-def render(network: str, steps: int, plain: float, entries: list[Entry]) -> str:
+def render(
+    network: str, steps: int, plain: float, entries: list[Entry], passes: dict[str, float]
+) -> str:
     """Lay out where the time goes.
 
     Args:
@@ -69,9 +72,10 @@ def render(network: str, steps: int, plain: float, entries: list[Entry]) -> str:
         steps: Steps profiled.
         plain: Milliseconds of a step without the profiler.
         entries: What it saw.
+        passes: Milliseconds of each pass over the linear layers.
 
     Returns:
-        A table of the parts, and one of the functions that take longest.
+        A table of the parts, one of the functions that take longest, and one of the passes.
     """
     total = sum(entry.ms for entry in entries)
     longest = sorted(entries, key=lambda entry: -entry.ms)[:_FUNCTIONS_SHOWN]
@@ -86,6 +90,10 @@ def render(network: str, steps: int, plain: float, entries: list[Entry]) -> str:
             "",
             _HEADER + "function, its own time",
             *(_line(str(entry), [entry], total) for entry in longest),
+            "",
+            f"{'ms':>8}  pass over the linear layers, each timed alone, no inputs left out "
+            "(take_part does them all)",
+            *(f"{ms:>8.3f}  {name}" for name, ms in passes.items()),
         ]
     )
 

@@ -53,6 +53,7 @@ FLOORS = [
     {"runtime"},
     {"functions", "finiteness"},
     {"links"},
+    {"objective"},
     {"chain", "conversion"},
     {"archs", "datasets"},
     {"checkpoint", "evaluation"},

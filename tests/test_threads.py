@@ -5,13 +5,19 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy
 import pytest
 from threadpoolctl import threadpool_info
 
-from vdprune import helpers, threads
+from vdprune import helpers, kernels, threads
 from vdprune.errors import ArgumentError
+from vdprune.functions import linear_layers
+from vdprune.functions.linear_layers import LinearLayers
+from vdprune.functions.linear_plan import LinearLayer
+from vdprune.kernels import order_layout as at
+from vdprune.kernels.addresses import get_address
 from vdprune.threads import Team, get_team, limited_threads
 
 
@@ -85,9 +91,96 @@ def test_threads_that_sleep_and_threads_that_stay_awake(
     patience: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(helpers, "_PATIENCE", patience)
-    team = Team(2)
+    monkeypatch.setattr(threads, "_LEAST_WORK", 1)
+    team, one = Team(2), numpy.ones(5000, "f4")
     for number in range(2000):
         assert team.run([lambda: 1, partial(abs, number)], use_blas=False) == [1, number]
+        halve(team, one)
+        assert (one == 0.5).all()
+        one[:] = 1
+
+
+def halve(team: Team, array: numpy.ndarray) -> None:
+    """Let a team halve an array of ones: a step of Adam along them at a rate of a half."""
+    m, v = numpy.zeros_like(array), numpy.zeros_like(array)
+    parts = array, numpy.ones_like(array), m, v
+    table = numpy.array([[*map(get_address, parts), array.size]])
+    order = numpy.zeros(at.LENGTH, numpy.int64)
+    order[[at.KIND, at.TABLE, at.ROWS]] = at.ADAM, get_address(table), 1
+    team.carry_out(order, (0.0, 0.0, 0.0, 0.5), array, array.size)
+    assert order[at.THREADS] == min(team.size, array.size)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_orders_are_carried_out_by_all_threads(
+    size: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "_LEAST_WORK", 1)
+    team = Team(size)
+    for _ in range(3):  # at first helpers have not loaded what they need
+        array = numpy.ones(20_000, dtype)
+        halve(team, array)
+        assert (array == 0.5).all()
+        assert team.run([partial(abs, -number) for number in range(size)]) == list(range(size))
+
+
+def test_an_order_that_another_caller_gives_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_LEAST_WORK", 1)
+    team, array = Team(2), numpy.ones(5000, "f4")
+    order = numpy.zeros(at.LENGTH, numpy.int64)
+    order[at.KIND] = at.ADAM
+    team.run([lambda: team.carry_out(order, (0.0,) * 4, array, 10**6), lambda: 2])
+    assert order[at.THREADS] == 1
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_order_that_is_interrupted_stops_all_threads(
+    is_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper that has begun waits for a thread that will not come."""
+    monkeypatch.setattr(threads, "_LEAST_WORK", 1)
+    team, random = Team(2), numpy.random.default_rng(0)
+    monkeypatch.setattr(linear_layers, "get_team", lambda: team)
+    W = random.standard_normal((30, 40)).astype("f4")
+    layer = LinearLayer(W, W.copy(), None, None, 3.0, False, "ard", 1.0)
+    layers = LinearLayers([layer], random.standard_normal((9, 40)).astype("f4"))
+    if not is_first:
+        layers.forward()
+    begin = helpers.Helper.begin
+
+    def interrupt(helper: helpers.Helper, *task: object) -> None:
+        begin(helper, *task)
+        time.sleep(0.05)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(helpers.Helper, "begin", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        layers.forward()
+    assert team.is_broken
+    monkeypatch.undo()
+    y, _ = layers.forward()
+    assert numpy.isfinite(y).all()
+
+
+def test_an_error_in_a_helper_at_work_on_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_LEAST_WORK", 1)
+    team, array = Team(2), numpy.ones(5000, "f4")
+    halve(team, array)
+    take_part = kernels.orders.take_part
+    is_failing = threading.Event()
+
+    def fail(number: int, *arguments: Any) -> int:
+        if number and is_failing.is_set():
+            raise MemoryError("of a helper")
+        return take_part(number, *arguments)
+
+    monkeypatch.setattr(kernels.orders, "take_part", fail)
+    time.sleep(0.1)  # until the helper sleeps
+    is_failing.set()
+    with pytest.raises(MemoryError, match="of a helper"):
+        halve(team, numpy.ones(5000, "f4"))
+    assert team.is_broken
 
 
 def test_a_thread_falls_asleep() -> None:

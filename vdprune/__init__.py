@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vdprune.formats import load_weights as load_weights
     from vdprune.links import VariationalDropoutConvolution2D as VariationalDropoutConvolution2D
     from vdprune.links import VariationalDropoutLinear as VariationalDropoutLinear
+    from vdprune.objective import Distillation as Distillation
     from vdprune.pruning import prune as prune
     from vdprune.threads import limited_threads as limited_threads
     from vdprune.training.adam import Adam as Adam
@@ -33,6 +34,7 @@ _HOMES = {
     "Adam": "vdprune.training.adam",
     "ArrayBatches": "vdprune.training.batches",
     "Compaction": "vdprune.training.extensions",
+    "Distillation": "vdprune.objective",
     "RowIterator": "vdprune.training.batches",
     "VariationalDropoutChain": "vdprune.chain",
     "VariationalDropoutConvolution2D": "vdprune.links",

@@ -1,7 +1,6 @@
 """The chain whose loss is the joint objective of variational dropout."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import chainer
@@ -9,34 +8,13 @@ import numpy
 from chainer import Chain, Variable, as_array, reporter
 
 from vdprune import conversion
-from vdprune.chainer_speed.postponed import Postponed, Promise
-from vdprune.errors import ArgumentError
 from vdprune.finiteness import LossesOnGpu, check_finite
-from vdprune.functions import cross_entropy, distillation, joint_objective
 from vdprune.functions.linear_layers import LayersOfLastStep
-from vdprune.functions.linear_objective import Objective, find_layers, linear_objective
 from vdprune.functions.variational_layer import Alive
 from vdprune.links.compaction import compact, expand, find_alive
 from vdprune.links.variational_dropout import ForwardPass
+from vdprune.objective import Distillation, compute_objective
 from vdprune.sparsity import NetworkSparsity, measure_sparsity
-
-
-@dataclass(frozen=True)
-class Distillation:
-    """How much a network listens to a teacher, and how softly.
-
-    The loss of the data is (1 - weight) * cross entropy + weight * T^2 * KL(teacher || network), the two
-    distributions at temperature T.
-
-    Args:
-        temperature: T, above 0.
-        weight: The teacher's share, 0 to 1.
-
-    Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015.
-    """
-
-    temperature: float = 3.0
-    weight: float = 0.7
 
 
 class VariationalDropoutChain(Chain):
@@ -124,15 +102,7 @@ class VariationalDropoutChain(Chain):
                     compact(link, self._compaction[name])
         postpones = is_training and bool(links) and teacher_logits is None
         with ForwardPass(links, postpones):
-            y = self(x)
-            objective = None
-            if isinstance(y, Postponed):
-                promise = y.promise
-                del y  # nobody is to be able to ask for what is left out
-                objective = self._objective_of(promise, t, links)
-                y = promise.variable() if objective is None else None
-            if objective is None:
-                objective = self._combine_losses(y, t, teacher_logits, links)
+            objective = compute_objective(self, x, t, teacher_logits, links, self._last_step)
             if is_training:
                 self._count_step(x, objective.loss, links)
         observation = {
@@ -148,54 +118,6 @@ class VariationalDropoutChain(Chain):
                 self.kl_coef = min(1.0, self.kl_coef + self.warm_up)
         reporter.report(observation, self)
         return objective.loss
-
-    def _objective_of(self, promise: Promise, t: Any, links: list[Any]) -> Objective | None:
-        """Compute the objective and its gradients at once, if a promise of logits lets us."""
-        layers = find_layers(promise)
-        if layers is None:
-            return None
-        own = [id(layer.parameters[0]) for layer in layers]
-        others = [link.kl_divergence() for link in links if id(link.W) not in own]
-        if len(others) + len(own) != len(links):  # a layer is passed twice
-            return None
-        return linear_objective(
-            layers,
-            t,
-            others,
-            self.kl_coef,
-            self._checked_num_train(),
-            _dropped_divergence(links),
-            self._last_step,
-        )
-
-    def _combine_losses(self, y: Any, t: Any, teacher_logits: Any, links: list[Any]) -> Objective:
-        """Compute the objective from logits and from what the layers say."""
-        class_loss, accuracy = cross_entropy(y, t)
-        loss, kl = self._listen(class_loss, y, teacher_logits), 0.0
-        if links:
-            loss, kl_divergence = joint_objective(
-                loss,
-                [link.kl_divergence() for link in links],
-                self.kl_coef,
-                self._checked_num_train(),
-                _dropped_divergence(links),
-            )
-            kl = kl_divergence.array
-        return Objective(loss, class_loss.array, kl, accuracy)
-
-    def _listen(self, class_loss: Variable, y: Any, teacher_logits: Any) -> Variable:
-        """Mix the loss of the labels with that of the teacher."""
-        if teacher_logits is None:
-            return class_loss
-        if self.distillation is None:
-            raise ArgumentError(
-                f"{type(self).__name__}.calc_loss got a teacher's logits, its distillation is None: set "
-                "it to a vdprune.Distillation"
-            )
-        weight = self.distillation.weight
-        return (1 - weight) * class_loss + weight * distillation(
-            y, teacher_logits, self.distillation.temperature
-        )
 
     def check_losses(self) -> None:
         """Make sure that the losses of all training steps so far were finite.
@@ -306,15 +228,6 @@ class VariationalDropoutChain(Chain):
         """Turn every variational layer into a sparse one for inference on the CPU, in place."""
         conversion.to_cpu_sparse(self)
 
-    def _checked_num_train(self) -> int:
-        if not self.num_train:
-            raise ArgumentError(
-                f"{type(self).__name__}.num_train is {self.num_train}: the KL divergence is divided by "
-                "the number of training examples, so set num_train to it, as in model.num_train = "
-                "len(train)"
-            )
-        return self.num_train
-
     def _count_step(self, x: Any, loss: Variable, links: list[Any]) -> None:
         if isinstance(loss.array, numpy.ndarray):
             check_finite(self, loss.array, x, self.iteration + 1)
@@ -334,7 +247,3 @@ class VariationalDropoutChain(Chain):
             "sparsity": sparsity.sparsity,
             "W/Wnz": sparsity.compression or float("inf"),
         }
-
-
-def _dropped_divergence(links: list[Any]) -> float:
-    return sum(link.whole.dropped_divergence for link in links if link.whole)

@@ -11,6 +11,7 @@ import numpy
 
 from vdprune import kernels
 from vdprune.kernels import order_layout as at
+from vdprune.kernels.constants import STOPPED
 from vdprune.kernels.waiting import count_up, stay_awake
 
 # How long a thread stays awake that waits for another, in rounds of `stay_awake`: about a millisecond.
@@ -115,6 +116,7 @@ class Orders:
         self.given, self.done, self.wanted = numpy.zeros((3, helpers), numpy.int64)
         self.like = numpy.zeros(1, numpy.float32)
         self.are_served = False  # until then their kernels are not loaded
+        self.errors: list[BaseException] = []  # of helpers, as when there is no memory left
 
 
 class Helper:
@@ -140,16 +142,22 @@ class Helper:
         self._begun.give()
 
     def wait(self) -> BaseException | None:
-        """Wait until it is done, whatever signals come; return what the first one raised."""
+        """Wait until its task is done, whatever signals come; return what the first one raised."""
         try:
             self._done.wait(int(self._wanted[0]))
-            return None
         except BaseException as error:
-            interruption = error
-        while self._done.count[0] < self._wanted[0]:
+            self.outlast()
+            return error
+        return None
+
+    def outlast(self) -> None:
+        """Wait, after an interruption, until it is done with what it was told before that.
+
+        Not asleep: an order that is done wakes nobody up.
+        """
+        while self._done.count[0] < min(self._wanted[0], self._begun.count[0]):
             with contextlib.suppress(BaseException):
                 time.sleep(0.001)
-        return interruption
 
     def _loop(self) -> None:
         # what overflows is found in the results; the calling thread may have had warnings turned off
@@ -170,7 +178,13 @@ class Helper:
         if orders.are_served:
             written = orders.order, orders.numbers, orders.like
             counts = self._begun.count, seen, self._done.count, orders.wanted[:0]
-            seen = kernels.orders.take_part(self._number, *written, *counts, _PATIENCE)
+            try:
+                seen = kernels.orders.take_part(self._number, *written, *counts, _PATIENCE)
+            except BaseException as error:
+                orders.errors.append(error)
+                orders.order[at.MEETING] = STOPPED
+                self._done.give()
+                seen = int(self._done.count[0])
         elif stay_awake(self._begun.count, seen + 1, _PATIENCE):
             return seen
         if self._begun.count[0] <= seen:

@@ -112,7 +112,7 @@ class Team:
             like: An array of the dtype that it is about.
             work: Multiplications that it takes.
         """
-        count = _worth(work, self.size)
+        count = _worth(work, min(self.size, at.MOST_THREADS))
         if count < 2 or not self._can_help() or not self._free.acquire(blocking=False):
             order[at.THREADS] = 1
             _carry_out(order, numbers, like, 0)
@@ -132,18 +132,18 @@ class Team:
     def _lead(self, order: Any, numbers: Any, count: int) -> None:
         orders, helpers = self._orders, self._helpers[: count - 1]
         orders.order[:], orders.numbers[: len(numbers)] = order, numbers
-        begun = []
         try:
             for helper in helpers:
-                begun.append(helper)
                 helper.begin()
             counts = orders.given, 0, orders.done, orders.wanted[: count - 1]
             kernels.orders.take_part(0, orders.order, orders.numbers, orders.like, *counts, -1)
+            if orders.errors:
+                raise orders.errors[0]
         except BaseException:
             _stop_meeting(orders.order)
             self.is_broken = True
-            for helper in begun:
-                helper.wait()
+            for helper in helpers:
+                helper.outlast()
             raise
 
     def _can_help(self) -> bool:
@@ -155,18 +155,20 @@ class Team:
     ) -> list[Any]:
         helpers = self._helpers[: len(tasks) - 1]
         work = Work(tasks, 1 + len(helpers), stop)
-        begun, interruption = [], None
+        interruption = None
         try:
             self._orders.order[at.KIND] = at.PYTHON
             for number, helper in enumerate(helpers, 1):
-                begun.append(helper)
                 helper.begin(partial(work.do, number))
             work.do(0)
         except BaseException as error:  # of a signal's handler: tasks' own are kept with the work
             work.stop()
             interruption = error
-        for helper in begun:
-            interruption = helper.wait() or interruption
+        for helper in helpers:
+            if interruption is None:
+                interruption = helper.wait()
+            else:
+                helper.outlast()
         if interruption is not None:
             self.is_broken = True  # who holds which lock is not known any more
             raise interruption

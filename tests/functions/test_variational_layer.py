@@ -10,6 +10,7 @@ from chainer import Variable
 
 from vdprune import threads
 from vdprune.functions import variational_dropout_convolution_2d, variational_dropout_linear
+from vdprune.functions.linear_layers import LinearLayers
 from vdprune.threads import Team
 
 
@@ -43,13 +44,13 @@ def test_two_threads(
         team = Team(size)
         share = team._run
 
-        def count(tasks: Any, share: Any = share) -> list[Any]:
+        def count(tasks: Any, *rest: Any, share: Any = share) -> list[Any]:
             counts.append(len(tasks))
-            return share(tasks)
+            return share(tasks, *rest)
 
         monkeypatch.setattr(team, "_run", count)
-        for module in (variational_dropout_linear, variational_dropout_convolution_2d):
-            monkeypatch.setitem(module.__globals__, "get_team", lambda team=team: team)
+        for user in (LinearLayers._carry_out, variational_dropout_convolution_2d):
+            monkeypatch.setitem(user.__globals__, "get_team", lambda team=team: team)
         results.append(run(layer, shapes))
     assert len(counts) == 2 and min(counts) > 1  # forward and back
     for one, two in zip(*results, strict=True):

@@ -1,5 +1,6 @@
-"""A linear layer's passes, forward and back, against plain NumPy in float64."""
+"""Linear layers' passes, forward and back, against plain NumPy in float64."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy
@@ -8,146 +9,214 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.kernels import reference
-from vdprune.kernels import linear, products
+from vdprune import threads
+from vdprune.functions.linear_layers import LinearLayers
+from vdprune.functions.linear_plan import LinearLayer
+from vdprune.functions.variational_layer import Alive
+from vdprune.kernels import cpu
+from vdprune.threads import limited_threads
 
 
-def make_layer(shape: tuple[int, int, int], dtype: str) -> dict[str, Any]:
-    rows, inputs, outputs = shape
-    random = numpy.random.default_rng(0)
-    W = random.standard_normal((outputs, inputs))
-    arrays = {
-        "x": random.standard_normal((rows, inputs + 2)),
-        "W": W,
-        "log_sigma2": numpy.log(W**2) + random.uniform(-10, 10, W.shape),
-        "b": random.standard_normal(outputs),
-        "g": random.standard_normal((rows, outputs + 2)),
-    }
-    chosen = numpy.sort(random.permutation(inputs + 2)[:inputs])
-    return {"inputs": chosen, **{name: array.astype(dtype) for name, array in arrays.items()}}
-
-
-def draw(a: dict[str, Any], numbers: numpy.ndarray, width: int, **settings: Any) -> Any:
-    """Run the pass forward for the outputs with these numbers, of so many.
-
-    Returns:
-        KL divergence, outputs, alpha and slope, slopes by the variance.
-    """
-    given = {"mask_variance": False, "k1": reference.K1, "noise_scale": 1.0, **settings}
-    moments = numpy.full_like(a["W"], 77), numpy.full_like(a["W"], 77)
-    y = numpy.full((len(a["x"]), width), 77, a["x"].dtype)
-    slopes = numpy.empty((len(numbers), len(a["x"])), y.dtype)
-    divergence = linear.forward(
-        *products.lay_out_turned(a["x"], a["inputs"]),
-        a["W"],
-        a["log_sigma2"],
-        a["b"],
+def make_layer(
+    random: Any, shape: tuple[int, int], dtype: str, dead: int = 2, **options: Any
+) -> LinearLayer:
+    """Make a layer with some outputs and inputs that are dead, of so many that are alive."""
+    outputs, inputs = shape
+    W = random.standard_normal(shape)
+    log_sigma2 = numpy.log(W**2) + random.uniform(-10, 10, shape)
+    chosen = (numpy.sort(random.permutation(n + dead)[:n]) for n in shape)
+    return LinearLayer(
+        W.astype(dtype),
+        log_sigma2.astype(dtype),
+        random.standard_normal(outputs + dead).astype(dtype),
+        Alive(*chosen, (outputs + dead, inputs + dead)) if dead else None,
         3.0,
-        given["mask_variance"],
-        given["k1"],
-        *moments,
-        numbers,
-        given["noise_scale"],
-        numpy.empty((0, 0), y.dtype),
-        1,
-        2,
-        y,
-        slopes,
+        **{"mask_variance": False, "prior": "log-uniform", "noise_scale": 1.0, **options},
+        key=(1, 2),
     )
-    return divergence, y, moments, slopes
 
 
-def run(a: dict[str, Any], numbers: numpy.ndarray, wants_x: bool, **settings: Any) -> Any:
-    """Run both passes for the outputs with these numbers."""
-    divergence, y, moments, slopes = draw(a, numbers, a["g"].shape[1], **settings)
-    g_W, g_log_sigma2 = numpy.full_like(a["W"], 77), numpy.full_like(a["W"], 77)
-    g_x = numpy.full((len(a["x"]), a["W"].shape[1]), 77, y.dtype)
-    linear.backward(
-        a["g"],
-        a["x"],
-        a["inputs"],
-        a["W"],
-        settings["mask_variance"],
-        *moments,
-        numbers,
-        slopes,
-        0.3,
-        wants_x,
-        g_W,
-        g_log_sigma2,
-        g_x,
+def draw(layer: LinearLayer, x: Any) -> dict[str, Any]:
+    """Compute pre-activations, and what their gradients need, in plain NumPy."""
+    k1 = reference.K1 if layer.prior == "log-uniform" else 0.0
+    mean, variance, _, divergence = reference.weight_moments(
+        layer.W, layer.log_sigma2, layer.threshold, layer.mask_variance, k1
     )
-    return divergence, y, moments, g_W, g_log_sigma2, g_x
+    outputs, inputs = numpy.arange(len(layer.W)), numpy.arange(layer.W.shape[1])
+    if layer.alive is not None:
+        outputs, inputs = layer.alive.outputs, layer.alive.inputs
+    x = x[:, inputs].astype("f8")
+    noise = layer.noise_scale * reference.normals(len(x), outputs.tolist(), layer.key)
+    deviation = numpy.sqrt(x**2 @ variance.T + 1e-8)
+    y = numpy.zeros((len(x), layer.shape[2])) + (0.0 if layer.b is None else layer.b)
+    y[:, outputs] += x @ mean.T + deviation * noise
+    return {
+        "x": x,
+        "y": y,
+        "mean": mean,
+        "variance": variance,
+        "divergence": divergence,
+        "slopes": noise / (2 * deviation),
+        "outputs": outputs,
+    }
 
 
 @given(
     shape=st.tuples(st.integers(1, 9), st.integers(1, 40), st.integers(1, 9)),
-    mask_variance=st.booleans(),
+    dead=st.sampled_from([0, 2]),
+    same=st.sampled_from([0.0, 0.4, 1.0]),
     wants_x=st.booleans(),
     dtype=st.sampled_from(["f4", "f8"]),
-    k1=st.sampled_from([reference.K1, 0.0]),
+    mask_variance=st.booleans(),
+    prior=st.sampled_from(["log-uniform", "ard"]),
     noise_scale=st.sampled_from([1.0, 0.3, 0.0]),
 )
 @settings(deadline=None)
 def test_both_passes(
-    shape: Any, mask_variance: bool, wants_x: bool, dtype: str, k1: float, noise_scale: float
+    shape: tuple[int, int, int], dead: int, same: float, wants_x: bool, dtype: str, **options: Any
 ) -> None:
-    a = make_layer(shape, dtype)
-    numbers = numpy.random.default_rng(1).permutation(shape[2] + 2)[: shape[2]].astype("u4")
-    divergence, y, moments, g_W, g_log_sigma2, g_x = run(
-        a, numbers, wants_x, mask_variance=mask_variance, k1=k1, noise_scale=noise_scale
-    )
+    rows, inputs, outputs = shape
+    random = numpy.random.default_rng(0)
+    layer = make_layer(random, (outputs, inputs), dtype, dead, **options)
+    x = random.standard_normal((rows, inputs + dead)).astype(dtype)
+    constant = random.random(inputs + dead) < same
+    x[:, constant] = x[0, constant]
+    g = random.standard_normal((rows, outputs + dead)).astype(dtype)
+    layers = LinearLayers([layer], x)
+    y, divergence = layers.forward()
+    g_x, (g_W, g_log_sigma2, g_b) = layers.backward(g, 0.3, wants_x)
 
-    mean, variance, _, expected_divergence = reference.weight_moments(
-        a["W"], a["log_sigma2"], 3.0, mask_variance, k1
-    )
-    x = a["x"][:, a["inputs"]].astype("f8")
-    noise = noise_scale * reference.normals(len(x), numbers.tolist(), (1, 2))
-    deviation = numpy.sqrt(x**2 @ variance.T + 1e-8)
+    expected = draw(layer, x)
     close = {"rtol": 1e-4, "atol": 1e-3}  # noise is float32
-    assert divergence == pytest.approx(expected_divergence, rel=close["rtol"])
-    numpy.testing.assert_allclose(y[:, numbers], x @ mean.T + a["b"] + deviation * noise, **close)
-    untouched = numpy.setdiff1d(numpy.arange(shape[2] + 2), numbers)
-    assert (y[:, untouched] == 77).all()
-
-    g = a["g"][:, numbers].astype("f8")
-    g_variance = g * noise / (2 * deviation)
-    expected_g_mean, expected_g_variance = g.T @ x, g_variance.T @ x**2
+    assert divergence == pytest.approx(expected["divergence"], rel=1e-4)
+    numpy.testing.assert_allclose(y, expected["y"], **close)
+    numpy.testing.assert_allclose(g_b, g.sum(axis=0), **close)
+    g = g[:, expected["outputs"]].astype("f8")
+    g_variance = g * expected["slopes"]
     if dtype == "f8":  # the passes over weights have tests of their own
-        from vdprune.kernels import cpu
+        means = g.T @ expected["x"], g_variance.T @ expected["x"] ** 2
+        results = [numpy.empty_like(layer.W.reshape(-1)) for _ in range(4)]
+        k1 = reference.K1 if layer.prior == "log-uniform" else 0.0
+        flat = layer.W.reshape(-1), layer.log_sigma2.reshape(-1)
+        cpu.weight_moments(*flat, 3.0, layer.mask_variance, k1, *results)
+        rest = 0.3, means[0].reshape(-1), means[1].reshape(-1)
+        cpu.weight_gradients(flat[0], *results[2:], layer.mask_variance, *rest)
+        numpy.testing.assert_allclose(g_W, means[0], **close)
+        numpy.testing.assert_allclose(g_log_sigma2, means[1], **close)
+    if not wants_x:
+        assert g_x is None
+        return
+    through = g @ expected["mean"] + 2 * expected["x"] * (g_variance @ expected["variance"])
+    alive = slice(None) if layer.alive is None else layer.alive.inputs
+    numpy.testing.assert_allclose(g_x[:, alive], through, **close)
+    assert not numpy.delete(g_x, numpy.arange(inputs + dead)[alive], axis=1).any()
 
-        flat = [array.reshape(-1) for array in (a["W"], *moments)]
-        cpu.weight_gradients(
-            *flat, mask_variance, 0.3, expected_g_mean.reshape(-1), expected_g_variance.reshape(-1)
-        )
-        numpy.testing.assert_allclose(g_W, expected_g_mean, **close)
-        numpy.testing.assert_allclose(g_log_sigma2, expected_g_variance, **close)
-    if wants_x:
-        numpy.testing.assert_allclose(g_x, g @ mean + 2 * x * (g_variance @ variance), **close)
-    else:
-        assert (g_x == 77).all()
+
+def make_layers(random: Any, sizes: list[int], dtype: str) -> list[LinearLayer]:
+    return [
+        make_layer(random, (outputs, inputs), dtype, dead=0, noise_scale=0.1)
+        for inputs, outputs in pairwise(sizes)
+    ]
 
 
-@pytest.mark.parametrize("parts", [2, 3])
-def test_parts_of_the_outputs_give_what_the_whole_gives(parts: int) -> None:
-    a = make_layer((7, 5, 9), "f8")
-    whole = draw(a, numpy.arange(9, dtype="u4"), 9)[1]
-    for rows in numpy.array_split(numpy.arange(9), parts):
-        part = {**a, **{name: a[name][rows] for name in ("W", "log_sigma2", "b")}}
-        y = draw(part, rows.astype("u4"), 9)[1]
-        numpy.testing.assert_array_equal(y[:, rows], whole[:, rows])
+@given(
+    sizes=st.lists(st.integers(1, 30), min_size=2, max_size=5),
+    relus=st.lists(st.booleans(), min_size=4, max_size=4),
+    dtype=st.sampled_from(["f4", "f8"]),
+    count=st.integers(1, 2),
+)
+@settings(deadline=None)
+def test_an_objective_is_its_layers_one_after_the_other(
+    sizes: list[int], relus: list[bool], dtype: str, count: int
+) -> None:
+    random = numpy.random.default_rng(1)
+    layers = make_layers(random, sizes, dtype)
+    for layer, has_relu in zip(layers[:-1], relus, strict=False):
+        layer.has_relu = has_relu
+    x = random.standard_normal((7, sizes[0])).astype(dtype)
+    t = random.integers(0, sizes[-1], 7).astype("i4")
+    with pytest.MonkeyPatch.context() as patch, limited_threads(count):
+        patch.setattr(threads, "_LEAST_WORK", 1)
+        loss, right, divergence, g_x, gradients = LinearLayers(layers, x).objective(t, 0.3, True)
+
+    # one by one, through the passes that the other test is about
+    inputs, passes, total = [x], [], 0.0
+    for layer in layers:
+        one = LinearLayers([layer], inputs[-1])
+        y, part = one.forward()  # which applies the ReLU
+        passes.append(one)
+        inputs.append(y)
+        total += part
+    g = numpy.empty_like(inputs[-1])
+    sum_of_losses, expected_right = cpu.cross_entropy(inputs[-1], t, g)
+    g /= len(t)
+    found: list[Any] = []
+    for one, layer, y in zip(passes[::-1], layers[::-1], inputs[:0:-1], strict=True):
+        if layer.has_relu:
+            g = g * (y > 0)
+        g, of_layer = one.backward(g, 0.3, True)
+        found = [*of_layer, *found]
+    close = {"rtol": 1e-3, "atol": 1e-4} if dtype == "f4" else {"rtol": 1e-9, "atol": 1e-12}
+    assert loss == pytest.approx(sum_of_losses / 7, rel=close["rtol"])
+    assert right == expected_right
+    assert divergence == pytest.approx(total, rel=1e-4)
+    numpy.testing.assert_allclose(g_x, g, **close)
+    for a, b in zip(gradients, found, strict=True):
+        numpy.testing.assert_allclose(a, b, **close)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_draws_do_not_depend_on_the_number_of_threads(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "_LEAST_WORK", 1)
+    random = numpy.random.default_rng(2)
+    layers = make_layers(random, [50, 40, 30], dtype)
+    x, found = random.standard_normal((33, 50)).astype(dtype), []
+    for count in (1, 2, 2):  # the second time helpers have the kernels
+        with limited_threads(count):
+            found.append(LinearLayers(layers, x).forward()[0])
+    for other in found[1:]:
+        numpy.testing.assert_array_equal(other, found[0])
 
 
 def test_more_outputs_than_are_gone_through_at_a_time() -> None:
-    a = make_layer((3, 3000, 20), "f8")
-    numbers = numpy.arange(20, dtype="u4")
-    divergence, y, _, g_W, g_log_sigma2, g_x = run(a, numbers, True, mask_variance=False)
-    found = []
-    for j in range(20):
-        part = {**a, **{name: a[name][j : j + 1] for name in ("W", "log_sigma2", "b")}}
-        one = run(part, numbers[j : j + 1], True, mask_variance=False)
-        numpy.testing.assert_allclose(one[3][0], g_W[j], rtol=1e-9)
-        numpy.testing.assert_allclose(one[4][0], g_log_sigma2[j], rtol=1e-9)
-        numpy.testing.assert_allclose(one[1][:, j], y[:, j], rtol=1e-9)
-        found.append(one)
-    assert divergence == pytest.approx(sum(one[0] for one in found))
-    numpy.testing.assert_allclose(sum(one[5] for one in found), g_x, rtol=1e-6, atol=1e-9)
+    random = numpy.random.default_rng(3)
+    layer = make_layer(random, (20, 3000), "f8", dead=0)
+    x = random.standard_normal((3, 3000))
+    layers = LinearLayers([layer], x)
+    y, divergence = layers.forward()
+    g = random.standard_normal(y.shape)
+    g_x, (g_W, *_) = layers.backward(g, 0.0, True)
+    expected = draw(layer, x)
+    numpy.testing.assert_allclose(y, expected["y"], rtol=1e-4, atol=1e-3)
+    assert divergence == pytest.approx(expected["divergence"], rel=1e-4)
+    through = g @ expected["mean"] + 2 * x * ((g * expected["slopes"]) @ expected["variance"])
+    numpy.testing.assert_allclose(g_x, through, rtol=1e-4, atol=1e-3)
+    is_cut = expected["mean"] == 0
+    assert is_cut.any() and not is_cut.all()
+    assert numpy.isfinite(g_W).all()
+
+
+@pytest.mark.parametrize("value", [numpy.nan, numpy.inf])
+def test_what_is_not_finite_is_seen(value: float) -> None:
+    random = numpy.random.default_rng(4)
+    layer = make_layer(random, (3, 5), "f4", dead=0)
+    x = numpy.ones((4, 5), "f4")
+    x[:, 2] = value
+    y, _ = LinearLayers([layer], x).forward()
+    assert not numpy.isfinite(y).any()
+
+
+@pytest.mark.parametrize(("batch", "inputs", "outputs"), [(0, 3, 2), (4, 0, 2), (4, 3, 0)])
+def test_nothing(batch: int, inputs: int, outputs: int) -> None:
+    W = numpy.ones((outputs, inputs), "f4")
+    b = numpy.arange(outputs, dtype="f4")
+    layer = LinearLayer(W, W.copy(), b, None, 3.0, False, "ard", 0.0)
+    layers = LinearLayers([layer], numpy.ones((batch, inputs), "f4"))
+    y, _ = layers.forward()
+    g_x, (g_W, _, g_b) = layers.backward(numpy.ones_like(y), 0.0, True)
+    assert y.shape == (batch, outputs)
+    numpy.testing.assert_allclose(y, numpy.broadcast_to(b + inputs, y.shape), rtol=1e-6)
+    assert g_x.shape == (batch, inputs) and (g_x == outputs).all()
+    assert g_W.shape == W.shape and (g_b == batch).all()

@@ -16,11 +16,10 @@ from vdprune.kernels import (
     convolution,
     cpu,
     inference,
-    linear,
     loading,
     noise,
+    orders,
     pooling,
-    products,
     sparse_convolution,
     unfolding,
     waiting,
@@ -33,17 +32,16 @@ from vdprune.threads import get_team
 MODULES = (
     convolution,
     cpu,
-    linear,
     noise,
+    orders,
     pooling,
-    products,
     sparse_convolution,
     unfolding,
     waiting,
     winograd,
 )
 # What other kernels alone call, which have them compiled in.
-INNER = {"lay_out", "make_panels", "multiply", "sample_turned"}
+INNER = {"adam", "adam_of_all", "meet", "sample_turned"}
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 from vdprune.kernels import loading

@@ -8,6 +8,7 @@ import pytest
 from chainer import Link, Parameter, serializers
 
 from vdprune import Adam, threads
+from vdprune.kernels import order_layout as at
 
 
 def make_link(dtype: str = "f") -> Link:
@@ -53,19 +54,20 @@ def test_threads_have_parts_of_parameters(monkeypatch: pytest.MonkeyPatch) -> No
     def make_net() -> Link:
         net = Link()
         with net.init_scope():
-            for name, size in (("a", 7), ("b", 501), ("c", 0), ("d", 1), ("e", 33)):
+            for name, size in (("a", 7), ("b", 5001), ("c", 0), ("d", 1), ("e", 2050)):
                 setattr(net, name, Parameter(numpy.linspace(-1, 1, size)))
         return net
 
     nets = make_net(), make_net()
     optimizers = Adam().setup(nets[0]), chainer.optimizers.Adam().setup(nets[1])
     counts: list[int] = []
-    run = threads.Team.run
-    monkeypatch.setattr(
-        threads.Team,
-        "run",
-        lambda team, tasks, **k: counts.append(len(tasks)) or run(team, tasks, **k),
-    )
+    carry_out = threads.Team.carry_out
+
+    def count(team: threads.Team, order: Any, *rest: Any) -> None:
+        carry_out(team, order, *rest)
+        counts.append(int(order[at.THREADS]))
+
+    monkeypatch.setattr(threads.Team, "carry_out", count)
     for step in range(3):
         for net, optimizer in zip(nets, optimizers, strict=True):
             for param in net.params():
@@ -98,6 +100,25 @@ def test_parameters_without_a_gradient_stay() -> None:
     link.cleargrads()
     optimizer.update()
     numpy.testing.assert_array_equal(link.W.array, make_link().W.array)
+
+
+@pytest.mark.parametrize("what", ["data", "m", "gradient"])
+def test_arrays_that_others_take_the_place_of(what: str) -> None:
+    """Addresses are those of the last step, for arrays that still are there."""
+    links = make_link(), make_link()
+    optimizers = Adam().setup(links[0]), chainer.optimizers.Adam().setup(links[1])
+    for step in range(4):
+        for link, optimizer in zip(links, optimizers, strict=True):
+            link.W.grad = numpy.cos(link.W.array * (step + 3))
+            if what == "data":
+                link.W.array = link.W.array.copy()
+            elif what == "m" and step:
+                state = link.W.update_rule.state
+                state["m"] = state["m"] * 0.5
+            elif what == "gradient":
+                link.W.grad = numpy.ascontiguousarray(link.W.grad[::-1])[::-1]
+            optimizer.update()
+    numpy.testing.assert_allclose(links[0].W.array, links[1].W.array, rtol=1e-6, atol=1e-6)
 
 
 def test_saved_state_is_chainers(tmp_path: Path) -> None:

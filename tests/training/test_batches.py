@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import chainer
 import chainer.links as L
 import numpy
@@ -6,16 +9,20 @@ from chainer.datasets import TupleDataset
 from chainer.iterators import MultithreadIterator, SerialIterator
 from chainer.training import StandardUpdater, extensions
 
-from vdprune import ArrayBatches
+from vdprune import ArrayBatches, RowIterator
 
 X = numpy.arange(77 * 6, dtype="f4").reshape(77, 2, 3)
 T = numpy.arange(77, dtype="i4") % 5
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_batches_are_those_of_chainer_in_their_order(shuffle: bool) -> None:
+def test_batches_are_those_of_chainer_in_their_order(shuffle: bool, is_ours: bool) -> None:
     numpy.random.seed(3)
-    iterator, convert = SerialIterator(range(77), 10, shuffle=shuffle), ArrayBatches(X, T)
+    rows: Any = (
+        RowIterator if is_ours else lambda n, *args, **kw: SerialIterator(range(n), *args, **kw)
+    )
+    iterator, convert = rows(77, 10, shuffle=shuffle), ArrayBatches(X, T)
     mine = [(iterator.epoch_detail, *convert(iterator.next())) for _ in range(20)]
     numpy.random.seed(3)
     iterator = SerialIterator(TupleDataset(X, T), 10, shuffle=shuffle)
@@ -45,3 +52,20 @@ def test_updater_and_evaluator_take_them() -> None:
             model(X / 500, T)
         assert float(result["main/loss"]) > 0
     optimizer.update(model, *convert([1, 2, 3], chainer.get_device("@numpy")))
+
+
+def test_rows_end_where_they_are_not_repeated() -> None:
+    iterator = RowIterator(7, 3, repeat=False, shuffle=False)
+    assert [batch.tolist() for batch in iterator] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert (iterator.epoch, iterator.is_new_epoch) == (1, True)
+
+
+def test_rows_go_on_where_they_were_saved(tmp_path: Path) -> None:
+    numpy.random.seed(1)
+    saved, loaded = RowIterator(20, 6), RowIterator(20, 6)
+    saved.next()
+    chainer.serializers.save_npz(tmp_path / "rows.npz", saved)
+    chainer.serializers.load_npz(tmp_path / "rows.npz", loaded)
+    for _ in range(2):
+        numpy.testing.assert_array_equal(loaded.next(), saved.next())
+    assert loaded.epoch_detail == saved.epoch_detail

@@ -46,12 +46,13 @@ def apply(original: Any, function: Any, inputs: Any) -> Any:
     Returns:
         Variables, as the original returns them.
     """
-    if type(function) is ReLU and type(inputs[0]) is Postponed and _is_unobserved(function):
-        postponed = inputs[0].promise.rectified()
+    is_unobserved = _is_unobserved(function)
+    if is_unobserved and type(function) is ReLU and type(inputs[0]) is Postponed:
+        postponed = inputs[0].promise.rectified() if config.enable_backprop else None
         if postponed is not None:
             return (postponed,)
-    variables = _plain_variables(inputs)
-    if variables is None or not _is_unobserved(function):
+    variables = _plain_variables(inputs) if is_unobserved else None
+    if variables is None:
         return original(function, inputs)
     return _apply(function, variables)
 

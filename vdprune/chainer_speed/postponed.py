@@ -3,7 +3,7 @@
 import weakref
 from typing import Any
 
-from chainer import Variable
+from chainer import Variable, using_config
 
 
 class Promise:
@@ -35,7 +35,8 @@ class Promise:
     def variable(self) -> Any:
         """Return the variable; it is computed once."""
         if self._value is None:
-            self._value = self.compute()
+            with using_config("enable_backprop", True):  # as it was when it was promised
+                self._value = self.compute()
         return self._value
 
     def is_open(self, consumers: int) -> bool:

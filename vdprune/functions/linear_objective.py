@@ -9,7 +9,8 @@ from chainer import Variable, as_array
 
 from vdprune.chainer_speed.postponed import Promise
 from vdprune.functions.first_order import FirstOrderFunction
-from vdprune.functions.linear_layers import LayersOfLastStep, LinearLayer
+from vdprune.functions.linear_layers import LayersOfLastStep
+from vdprune.functions.linear_plan import LinearLayer
 from vdprune.functions.postponed_linear import PostponedLinear, PostponedRelu
 
 

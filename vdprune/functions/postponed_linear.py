@@ -10,7 +10,7 @@ from chainer import Variable, config
 
 from vdprune.chainer_speed.graph import is_watched
 from vdprune.chainer_speed.postponed import Postponed, Promise
-from vdprune.functions.linear_layers import LinearLayer
+from vdprune.functions.linear_plan import LinearLayer
 from vdprune.functions.variational_dropout_linear import variational_dropout_linear
 from vdprune.functions.variational_layer import new_key
 
@@ -116,6 +116,7 @@ def postpone_linear(
     inputs = layer.W.shape[1] if layer.alive is None else layer.alive.shape[1]
     fits = (
         width == inputs
+        and batch > 0
         and dtype == layer.W.dtype
         and all(_is_plain(array, dtype) for array in layer.arrays())
         and layer.W.shape == layer.log_sigma2.shape

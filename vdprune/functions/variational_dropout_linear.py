@@ -11,7 +11,8 @@ from vdprune.functions.choice import MOST_ON_GPU, Fused, choose_fused
 from vdprune.functions.cpu_variational_layer import CpuVariationalLayer
 from vdprune.functions.cuda_variational_dropout_linear import CudaVariationalDropoutLinear
 from vdprune.functions.kl_divergence import kl_divergence
-from vdprune.functions.linear_layers import LinearLayer, LinearLayers
+from vdprune.functions.linear_layers import LinearLayers
+from vdprune.functions.linear_plan import LinearLayer
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import check_same_shape, log_alpha
 from vdprune.functions.prior import LOG_UNIFORM

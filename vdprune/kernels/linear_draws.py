@@ -69,7 +69,7 @@ def _find_varying(layer: Any, x: Any) -> None:
     count, panels, end = 0, 0, 0
     for k in range(inputs):
         varies = differs[numbers[k]] != 0
-        constants[k] = x.dtype.type(0) if varies else x[0, numbers[k]]
+        constants[k] = x.dtype.type(0) if varies or batch == 0 else x[0, numbers[k]]
         if varies:
             varying[count] = k
             count += 1

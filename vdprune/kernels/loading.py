@@ -119,6 +119,7 @@ def _call_inference() -> None:
     from vdprune.kernels.inference_layout import COPY, FEATURES, HEADER, KIND, LENGTH, STEPS
 
     waiting.stay_awake(numpy.zeros(1, numpy.int64), 0, 1)
+    waiting.count_up(numpy.zeros(1, numpy.int64))
     program, floats, arena = numpy.zeros(HEADER + LENGTH + 1, "i4"), *numpy.ones((2, 3), "f4")
     program[[STEPS, FEATURES, HEADER + KIND]] = 1, 1, COPY
     for x in (numpy.ones((1, 1), "u1"), numpy.ones((1, 1), "f4")):

@@ -9,7 +9,7 @@ import numpy
 
 from vdprune import functions
 from vdprune.chainer_speed.postponed import Promise
-from vdprune.functions.linear_layers import LinearLayer
+from vdprune.functions.linear_plan import LinearLayer
 from vdprune.functions.postponed_linear import postpone_linear
 from vdprune.functions.prior import LOG_UNIFORM
 from vdprune.links.variational_dropout import VariationalDropout

@@ -13,13 +13,13 @@ from chainer.backend import Device
 from chainer.training import Extension, Trainer
 from chainer.training.updaters import StandardUpdater
 
-from vdprune.chain import Distillation
 from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdprune.datasets import Dataset
 from vdprune.devices import gpu_errors
 from vdprune.errors import ArgumentError, NonFiniteLossError
 from vdprune.evaluation import evaluate
 from vdprune.finiteness import check_finite, check_parameters
+from vdprune.objective import Distillation
 from vdprune.recipes.phase import Phase
 from vdprune.recipes.tables import from_table
 from vdprune.storage import check_replaceable, check_writable
