@@ -235,10 +235,9 @@ def test_a_layer_that_is_passed_twice() -> None:
     assert_same(found, expected)
 
 
-@pytest.mark.parametrize("label", [-1, 4])
-def test_labels_that_are_no_classes_go_to_chainer(label: int) -> None:
+def test_labels_that_do_not_count_are_left_to_chainer() -> None:
     model, (x, t) = Net(), make_batch()
-    t[3] = label
+    t[3] = -1
     found, expected = take_step(model, (x, t)), take_step(model, (x, t), TimerHook())
     assert not found["at once"]
     assert_same(found, expected)

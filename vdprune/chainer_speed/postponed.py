@@ -1,5 +1,6 @@
 """Variables whose numbers are computed when somebody asks for them."""
 
+import copy
 import weakref
 from typing import Any
 
@@ -84,3 +85,7 @@ class Postponed(Variable):
         self._node._variable = weakref.ref(self)
         self.__class__ = Variable
         return getattr(self, name)
+
+    def __copy__(self) -> Any:
+        self.node  # noqa: B018
+        return copy.copy(self)  # now of an ordinary one

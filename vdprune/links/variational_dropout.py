@@ -201,5 +201,6 @@ class ForwardPass:
             if kind is None:
                 settle(self.promises)
         finally:
+            self.promises.clear()  # they know of the list: without end they would keep all activations
             for link in self._links:
                 vars(link)["_pass"] = None
