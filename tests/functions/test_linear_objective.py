@@ -25,10 +25,10 @@ from vdprune.threads import limited_threads
 class Net(VariationalDropoutChain):
     """Two layers, with something between them that a test may replace."""
 
-    def __init__(self, nobias: bool = False, **kwargs: Any) -> None:
-        super().__init__(num_train=50, warm_up=0, **kwargs)
+    def __init__(self, nobias: bool = False, in_size: int | None = 12) -> None:
+        super().__init__(num_train=50, warm_up=0)
         with self.init_scope():
-            self.l1 = VariationalDropoutLinear(12, 20, nobias, initial_log_sigma2=-4)
+            self.l1 = VariationalDropoutLinear(in_size, 20, nobias, initial_log_sigma2=-4)
             self.l2 = VariationalDropoutLinear(20, 4, nobias, initial_log_sigma2=-3)
         self.between: Any = F.relu
         self.seen: list[Any] = []
@@ -108,6 +108,21 @@ def test_float64() -> None:
     found, expected = take_step(model, batch), take_step(model, batch, TimerHook())
     assert found["at once"]
     assert_same(found, expected, rtol=1e-10)
+
+
+def test_layers_of_two_dtypes() -> None:
+    model = Net()
+    for param in model.l2.params():
+        param.array = param.array.astype("f8")
+    with pytest.raises(chainer.utils.type_check.InvalidType, match="dtype"):
+        model.calc_loss(*make_batch())
+
+
+def test_a_size_that_the_first_batch_decides() -> None:
+    model = Net(in_size=None)
+    take_step(model, make_batch())
+    assert model.l1.W.shape == (20, 12)
+    assert take_step(model, make_batch())["at once"]
 
 
 def test_other_layers_before_them() -> None:

@@ -41,6 +41,7 @@ class PostponedLinear(Promise):
         super().__init__(x if isinstance(x, Promise) else None, promises)
         self.x, self.layer, self.parameters, self._keep = x, layer, parameters, keep
         self.shape = batch, len(layer.W) if layer.alive is None else layer.alive.shape[0]
+        self.dtype = layer.W.dtype
 
     def compute(self) -> Variable:
         """Draw, as if there had been no waiting."""
@@ -77,7 +78,7 @@ class PostponedRelu(Promise):
 
     def __init__(self, source: PostponedLinear) -> None:
         super().__init__(source, source.promises)
-        self.shape = source.shape
+        self.shape, self.dtype = source.shape, source.dtype
 
     def compute(self) -> Variable:
         """Compute it."""
@@ -106,7 +107,7 @@ def postpone_linear(
     """
     if isinstance(x, Postponed):
         source: Any = x.promise
-        (batch, width), dtype = source.shape, layer.W.dtype
+        (batch, width), dtype = source.shape, source.dtype
     else:
         raw = x.raw_array if isinstance(x, Variable) else x
         if type(raw) is not numpy.ndarray or raw.ndim < 2:

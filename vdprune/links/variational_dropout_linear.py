@@ -104,7 +104,7 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
 
     def _postpone(self, x: Any, promises: list[Promise]) -> chainer.Variable | None:
         """Apply the layer, but not yet; None where that can't be."""
-        if self.fixed is not None or not chainer.config.train:
+        if self.fixed is not None or self.W.raw_array is None or not chainer.config.train:
             return None
         b = self.b
         layer = LinearLayer(
