@@ -1,7 +1,9 @@
 """A network's objective and gradients at once are what its layers give one by one."""
 
 import copy
+import gc
 import pickle
+import weakref
 from typing import Any
 
 import chainer
@@ -130,6 +132,28 @@ def test_other_layers_before_them() -> None:
     found, expected = take_step(model, batch), take_step(model, batch, TimerHook())
     assert found["at once"] and not expected["at once"]
     assert_same(found, expected)
+
+
+def test_nothing_of_a_step_waits_for_the_garbage_collector() -> None:
+    """It would be all activations, of several steps."""
+
+    class Watched(ConvolutionalNet):
+        def forward(self, x: Any) -> Any:
+            h = F.relu(self.norm(self.conv(x.reshape(-1, 1, 4, 4))))
+            self.activation = weakref.ref(h.node)
+            return self.l2(F.relu(self.l1(h)))
+
+    model = Watched()
+    take_step(model, make_batch(16))
+    gc.disable()
+    try:
+        loss = model.calc_loss(*make_batch(16))
+        assert model.activation() is not None
+        loss.backward()
+        del loss
+        assert model.activation() is None
+    finally:
+        gc.enable()
 
 
 def test_inputs_of_more_axes_and_no_activation_between() -> None:
