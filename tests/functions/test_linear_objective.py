@@ -296,10 +296,12 @@ def test_gradients_twice() -> None:
     numpy.random.seed(1)
     loss = model.calc_loss(*make_batch())
     model.cleargrads()
-    for _ in range(2):
-        loss.backward()
+    loss.backward()
+    for param in model.params():
+        param.grad[...] = 0  # they are whoever's they were given to
+    loss.backward()
     for name, param in model.namedparams():
-        numpy.testing.assert_allclose(param.grad, 2 * once[name], rtol=1e-5, atol=1e-7)
+        numpy.testing.assert_allclose(param.grad, once[name], rtol=1e-5, atol=1e-7)
 
 
 def test_gradients_of_a_step_stay_as_they_are() -> None:
@@ -332,13 +334,18 @@ def test_copies_use_their_own_memory(duplicate: Any) -> None:
         assert (param.array != before[name]).any()
 
 
-def test_parameters_that_moved_are_found_again() -> None:
+@pytest.mark.parametrize("name", ["W", "log_sigma2", "b"])
+def test_parameters_that_moved_are_found_again(name: str) -> None:
     model = Net()
     take_step(model, make_batch())
-    for param in model.params():
-        param.array = param.array.copy()
-    model.l1.W.array[...] *= 2
+    param = getattr(model.l1, name)
+    old, param.array = param.array, param.array + 0.5
+    old[...] = 77  # which nobody is to read any more
     assert_same(take_step(model, make_batch()), take_step(model, make_batch(), TimerHook()))
-    x, t = make_batch()
+
+
+def test_batches_of_another_size() -> None:
+    model, (x, t) = Net(), make_batch()
+    take_step(model, (x, t))
     smaller = x[:4].copy(), t[:4].copy()
     assert_same(take_step(model, smaller), take_step(model, smaller, TimerHook()))
