@@ -165,6 +165,17 @@ def test_inputs_of_more_axes_and_no_activation_between() -> None:
     assert_same(found, expected)
 
 
+def test_a_network_that_ends_in_an_activation() -> None:
+    class Rectified(Net):
+        def forward(self, x: Any) -> Any:
+            return F.relu(super().forward(x))
+
+    model = Rectified()
+    found, expected = take_step(model, make_batch()), take_step(model, make_batch(), TimerHook())
+    assert not found["at once"]
+    assert_same(found, expected)
+
+
 def test_compacted_layers() -> None:
     model = Net()
     model.l1.log_sigma2.array[:7] = 20
