@@ -181,8 +181,5 @@ class LayersOfLastStep:
         """Put layers here that are done with a batch."""
         self._kept[:] = [layers]
 
-    def __deepcopy__(self, memo: Any) -> "LayersOfLastStep":
-        return LayersOfLastStep()  # a copy has its own memory, whose addresses are others
-
     def __reduce__(self) -> Any:
-        return LayersOfLastStep, ()
+        return LayersOfLastStep, ()  # a copy has its own memory, whose addresses are others

@@ -118,7 +118,6 @@ def postpone_linear(
     fits = (
         width == inputs
         and batch > 0
-        and dtype == layer.W.dtype
         and all(_is_plain(array, dtype) for array in layer.arrays())
         and layer.W.shape == layer.log_sigma2.shape
         and config.enable_backprop

@@ -103,11 +103,8 @@ class _ParametersOnCpu:
         work = _WORK * int(self._table[:, 4].sum())
         get_team().carry_out(order, settings, parameters[0][0], work)
 
-    def __deepcopy__(self, memo: Any) -> "_ParametersOnCpu":
-        return _ParametersOnCpu()  # a copy's parameters are elsewhere
-
     def __reduce__(self) -> Any:
-        return _ParametersOnCpu, ()
+        return _ParametersOnCpu, ()  # a copy's parameters are elsewhere
 
 
 def _is_known(arrays: Any, known: Any) -> bool:
