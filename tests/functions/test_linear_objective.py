@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import weakref
+from contextlib import nullcontext
 from typing import Any
 
 import chainer
@@ -251,6 +252,28 @@ def test_a_branch_that_leads_nowhere_is_of_the_weights_as_they_were() -> None:
     model.calc_loss(*make_batch())
     model.l2.W.array[...] = 0
     assert (model.seen[0].array != 0).all()
+
+
+def test_a_layer_without_a_graph() -> None:
+    """Its weights have the divergence's gradients alone."""
+
+    class Frozen(Net):
+        def forward(self, x: Any) -> Any:
+            with chainer.no_backprop_mode():
+                h = self.l1(x)
+            return self.l2(F.relu(h))
+
+    model, found = Frozen(), []
+    for hook in (nullcontext(), TimerHook()):
+        numpy.random.seed(1)
+        with hook:
+            loss = model.calc_loss(*make_batch())
+        model.cleargrads()
+        loss.backward()
+        assert model.l1.b.grad is None
+        found.append([link.W.grad.copy() for link in (model.l1, model.l2)])
+    for at_once, one_by_one in zip(*found, strict=True):
+        numpy.testing.assert_allclose(at_once, one_by_one, rtol=1e-3, atol=1e-5)
 
 
 def test_activations_without_a_graph() -> None:
