@@ -8,7 +8,6 @@ _MODULES = (
     "cpu",
     "cuda",
     "inference",
-    "linear",
     "noise",
     "orders",
     "pooling",
