@@ -1,3 +1,5 @@
+import threading
+
 import chainer
 import chainer.functions as F
 import numpy
@@ -5,10 +7,12 @@ import pytest
 
 from tests.conftest import make_tiny_arrays
 from vdprune.archs import build_arch
+from vdprune.blas import find_blas_libraries
 from vdprune.chain import VariationalDropoutChain
 from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
 from vdprune.evaluation import Evaluation, evaluate
+from vdprune.threads import limited_threads
 
 
 class Table(chainer.Chain):
@@ -35,6 +39,28 @@ def test_error_and_loss_of_known_logits() -> None:
     assert evaluation.error == pytest.approx(100 / 3)
     expected = -(numpy.log(0.5) + numpy.log(0.8) + numpy.log(0.2)) / 3
     assert evaluation.loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_threads_share_batches_and_blas_has_one() -> None:
+    found: list[Evaluation] = []
+    seen: list[tuple[int, set[int], bool]] = []
+
+    class Watched(Table):
+        def forward(self, x: numpy.ndarray) -> chainer.Variable:
+            both.wait(10)
+            blas = {library.get_num_threads() for library in find_blas_libraries()}
+            seen.append((threading.get_ident(), blas, chainer.config.train))
+            return super().forward(x)
+
+    logits = numpy.random.default_rng(3).normal(size=(10, 4)).astype("f")
+    for count in (1, 2):
+        seen.clear()
+        both = threading.Barrier(count)
+        with limited_threads(count):
+            found.append(evaluate(Watched(logits), table_split([0, 1, 2, 3, 0] * 2), 5))
+        assert all(blas == {1} and not train for _, blas, train in seen)
+        assert len({thread for thread, _, _ in seen}) == count
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 10, 1000])

@@ -46,6 +46,7 @@ FLOORS = [
         "blas",
         "helpers",
         "threads",
+        "trials",
         "augmentation",
     },
     {"chainer_speed", "hdf5", "recipes", "graph"},

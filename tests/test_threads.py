@@ -91,7 +91,6 @@ def test_threads_that_sleep_and_threads_that_stay_awake(
     patience: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(helpers, "_PATIENCE", patience)
-    monkeypatch.setattr(threads, "_LEAST_WORK", 1)
     team, one = Team(2), numpy.ones(5000, "f4")
     for number in range(2000):
         assert team.run([lambda: 1, partial(abs, number)], use_blas=False) == [1, number]
@@ -107,16 +106,13 @@ def halve(team: Team, array: numpy.ndarray) -> None:
     table = numpy.array([[*map(get_address, parts), array.size]])
     order = numpy.zeros(at.LENGTH, numpy.int64)
     order[[at.KIND, at.TABLE, at.ROWS]] = at.ADAM, get_address(table), 1
-    team.carry_out(order, (0.0, 0.0, 0.0, 0.5), array, array.size)
-    assert order[at.THREADS] == min(team.size, array.size)
+    team.carry_out(order, (0.0, 0.0, 0.0, 0.5), array, team.size)
+    assert order[at.THREADS] == team.size
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_orders_are_carried_out_by_all_threads(
-    size: int, dtype: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threads, "_LEAST_WORK", 1)
+def test_orders_are_carried_out_by_all_threads(size: int, dtype: str) -> None:
     team = Team(size)
     for _ in range(3):  # at first helpers have not loaded what they need
         array = numpy.ones(20_000, dtype)
@@ -125,12 +121,11 @@ def test_orders_are_carried_out_by_all_threads(
         assert team.run([partial(abs, -number) for number in range(size)]) == list(range(size))
 
 
-def test_an_order_that_another_caller_gives_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_LEAST_WORK", 1)
+def test_an_order_that_another_caller_gives_meanwhile() -> None:
     team, array = Team(2), numpy.ones(5000, "f4")
     order = numpy.zeros(at.LENGTH, numpy.int64)
     order[at.KIND] = at.ADAM
-    team.run([lambda: team.carry_out(order, (0.0,) * 4, array, 10**6), lambda: 2])
+    team.run([lambda: team.carry_out(order, (0.0,) * 4, array, 2), lambda: 2])
     assert order[at.THREADS] == 1
 
 
@@ -164,7 +159,6 @@ def test_an_order_that_is_interrupted_stops_all_threads(
 
 
 def test_an_error_in_a_helper_at_work_on_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_LEAST_WORK", 1)
     team, array = Team(2), numpy.ones(5000, "f4")
     halve(team, array)
     take_part = kernels.orders.take_part

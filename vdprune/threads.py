@@ -48,7 +48,7 @@ def split(length: int, work: float, most: int) -> list[slice]:
 
 
 def _worth(work: float, most: int) -> int:
-    return min(most, int(work // _LEAST_WORK))
+    return max(1, min(most, int(work // _LEAST_WORK)))
 
 
 class Team:
@@ -61,6 +61,7 @@ class Team:
     def __init__(self, size: int) -> None:
         self.size = size
         self.is_broken = False
+        self.count_for_layers = 1  # how many threads had the last order that was about layers
         self._orders = Orders(size - 1)
         self._helpers = [Helper(number, self._orders) for number in range(1, size)]
         self._free = threading.Lock()
@@ -103,16 +104,26 @@ class Team:
         finally:
             self._free.release()
 
-    def carry_out(self, order: Any, numbers: Sequence[float], like: Any, work: float) -> None:
-        """Carry out an order in as many threads as are worth waking.
+    def worth(self, work: float) -> int:
+        """Tell how many threads are worth waking.
 
         Args:
-            order: What to do: see `vdprune.kernels.order_layout`.
+            work: Multiplications that there are to do.
+        """
+        return _worth(work, self.size)
+
+    def carry_out(self, order: Any, numbers: Sequence[float], like: Any, count: int) -> None:
+        """Carry out an order in several threads, or in the calling one if others are not to be had.
+
+        Args:
+            order: What to do: see `vdprune.kernels.order_layout`. It has the same results, bit for bit,
+                in any number of threads.
             numbers: See there.
             like: An array of the dtype that it is about.
-            work: Multiplications that it takes.
+            count: How many threads, up to the team's size.
         """
-        count = _worth(work, min(self.size, at.MOST_THREADS))
+        if order[at.KIND] != at.ADAM:
+            self.count_for_layers = count
         if count < 2 or not self._can_help() or not self._free.acquire(blocking=False):
             order[at.THREADS] = 1
             _carry_out(order, numbers, like, 0)

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 
 from tests.kernels import reference
 from vdprune import threads
+from vdprune.functions import linear_layers
 from vdprune.functions.linear_layers import LinearLayers
 from vdprune.functions.linear_plan import LinearLayer
 from vdprune.functions.variational_layer import Alive
 from vdprune.kernels import cpu
 from vdprune.threads import limited_threads
+
+TEAMS = [threads.Team(1), threads.Team(2), threads.Team(3)]
 
 
 def make_layer(
@@ -165,19 +168,37 @@ def test_an_objective_is_its_layers_one_after_the_other(
         numpy.testing.assert_allclose(a, b, **close)
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_draws_do_not_depend_on_the_number_of_threads(
-    dtype: str, monkeypatch: pytest.MonkeyPatch
+@given(
+    sizes=st.lists(st.integers(1, 90), min_size=2, max_size=4),
+    batch=st.integers(1, 40),
+    dead=st.sampled_from([0, 2]),
+    same=st.sampled_from([0.0, 0.6]),
+    dtype=st.sampled_from(["f4", "f8"]),
+)
+@settings(deadline=None)
+def test_nothing_depends_on_the_number_of_threads(
+    sizes: list[int], batch: int, dead: int, same: float, dtype: str
 ) -> None:
-    monkeypatch.setattr(threads, "_LEAST_WORK", 1)
     random = numpy.random.default_rng(2)
-    layers = make_layers(random, [50, 40, 30], dtype)
-    x, found = random.standard_normal((33, 50)).astype(dtype), []
-    for count in (1, 2, 2):  # the second time helpers have the kernels
-        with limited_threads(count):
-            found.append(LinearLayers(layers, x).forward()[0])
+    layers = [
+        make_layer(random, (outputs, inputs), dtype, dead, has_relu=True)
+        for inputs, outputs in pairwise(sizes)
+    ]
+    x = random.standard_normal((batch, sizes[0] + dead)).astype(dtype)
+    constant = random.random(x.shape[1]) < same
+    x[:, constant] = x[0, constant]
+    t = random.integers(0, sizes[-1] + dead, batch).astype("i4")
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "_LEAST_WORK", 1)
+        for team in TEAMS:
+            patch.setattr(linear_layers, "get_team", lambda team=team: team)
+            *numbers, g_x, gradients = LinearLayers(layers, x).objective(t, 0.3, True)
+            y, divergence = LinearLayers(layers, x).forward()
+            found.append([numpy.array([*numbers, divergence]), g_x, *gradients, y])
     for other in found[1:]:
-        numpy.testing.assert_array_equal(other, found[0])
+        for a, b in zip(found[0], other, strict=True):
+            numpy.testing.assert_array_equal(a, b)
 
 
 def test_more_outputs_than_are_gone_through_at_a_time() -> None:

@@ -8,6 +8,7 @@ import pytest
 from chainer import Link, Parameter, serializers
 
 from vdprune import Adam, threads
+from vdprune.archs import build_arch
 from vdprune.kernels import order_layout as at
 
 
@@ -77,6 +78,28 @@ def test_threads_have_parts_of_parameters(monkeypatch: pytest.MonkeyPatch) -> No
     assert counts == [2, 2, 2]
     for mine, theirs in zip(nets[0].params(), nets[1].params(), strict=True):
         numpy.testing.assert_allclose(mine.array, theirs.array, rtol=1e-14)
+
+
+def test_threads_that_made_gradients_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    carry_out = threads.Team.carry_out
+
+    def count(team: threads.Team, order: Any, numbers: Any, like: Any, count: int) -> None:
+        counts.append(count)
+        carry_out(team, order, numbers, like, count)
+
+    model = build_arch("lenet300", input_shape=(1, 8, 8), classes=3, theta_std=0.1)
+    model.to_variational_dropout()
+    model.num_train = 100
+    optimizer = Adam().setup(model)
+    x, t = numpy.random.default_rng(0).random((9, 1, 8, 8), "f4"), numpy.zeros(9, "i4")
+    monkeypatch.setattr(threads.Team, "carry_out", count)
+    with threads.limited_threads(2):
+        for least_work, expected in ((10**9, 1), (10_000_000, 1), (4_000_000, 2), (10**9, 1)):
+            monkeypatch.setattr(threads, "_LEAST_WORK", least_work)
+            counts.clear()
+            optimizer.update(model.calc_loss, x, t)
+            assert counts == [expected, expected]
 
 
 def test_the_kernel_does_them(monkeypatch: pytest.MonkeyPatch) -> None:

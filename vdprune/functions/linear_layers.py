@@ -1,6 +1,7 @@
 """Linear layers with noisy weights, one after the other, on the CPU."""
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,7 +19,9 @@ from vdprune.functions.prior import k1_of
 from vdprune.kernels import linear_layout as at
 from vdprune.kernels import order_layout as orders
 from vdprune.kernels.addresses import get_address
+from vdprune.kernels.constants import TILE_ROWS
 from vdprune.threads import get_team
+from vdprune.trials import Trials
 
 
 class LinearLayers:
@@ -40,15 +43,18 @@ class LinearLayers:
         self._table[:, : at.FACTOR] = list(map(describe, layers, self._numbers))
         self._settings = numpy.empty((len(layers), 3))
         self._places, self._length = place_gradients(layers)
-        # sum of the cross entropies, how many labels are right, and divergences by thread
-        self._found = numpy.zeros(2 + orders.MOST_THREADS)
+        tiles = sum([-(-layer.shape[0] // TILE_ROWS) for layer in layers])
+        # sum of the cross entropies, how many labels are right, and divergences
+        self._found = numpy.zeros(2 + tiles)
         found = get_address(self._found)
         self._order = numpy.zeros(orders.LENGTH, numpy.int64)
         self._order[orders.TABLE] = get_address(self._table)
         self._order[orders.SETTINGS] = get_address(self._settings)
         self._order[orders.FOUND] = found
         self._order[orders.DIVERGENCES] = found + 2 * self._found.itemsize
-        self._order[[orders.ROWS, orders.BATCH, orders.WIDTH]] = len(layers), *x.shape
+        self._order[[orders.ROWS, orders.TILES]] = len(layers), tiles
+        self._order[[orders.BATCH, orders.WIDTH]] = x.shape
+        self._trials = Trials()
         self._begin(layers, x)
 
     def begin(self, layers: Sequence[LinearLayer], x: Any) -> bool:
@@ -149,10 +155,13 @@ class LinearLayers:
 
     def _carry_out(self, kind: int, g_divergence: float = 0.0, wants_x: bool = False) -> float:
         """Let threads do it; return the KL divergence."""
-        order = self._order
+        order, team = self._order, get_team()
         order[orders.KIND], order[orders.WANTS_INPUTS], order[orders.MEETING] = kind, wants_x, 0
-        get_team().carry_out(order, (g_divergence,), self._x, self._work)
-        return sum(self._found[2 : 2 + int(order[orders.THREADS])].tolist())
+        threads = self._trials.choose(team.worth(self._work))
+        start = time.perf_counter()
+        team.carry_out(order, (g_divergence,), self._x, threads)
+        self._trials.note(time.perf_counter() - start)
+        return float(self._found[2:].sum())
 
 
 class LayersOfLastStep:

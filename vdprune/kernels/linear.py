@@ -10,6 +10,7 @@ from typing import Any
 
 from vdprune.kernels import linear_layout as at
 from vdprune.kernels.compiled import inlined
+from vdprune.kernels.linear_arrays import count_tiles
 from vdprune.kernels.linear_draws import draw, prepare
 from vdprune.kernels.linear_gradients import (
     gradients_of_inputs,
@@ -38,20 +39,32 @@ def forward(
         layers: A row for each layer: see `vdprune.kernels.linear_layout`.
         settings: Another.
         x: Inputs of the first, shape (batch, all inputs).
-        divergences: Result: at this thread's place the KL divergence of weights, summed.
+        divergences: Result: KL divergences of the weights of `TILE_ROWS` outputs, for one layer after
+            the other.
 
     Returns:
         How often threads have met; -1 if they were stopped.
     """
     met, batch, inputs = 0, x.shape[0], x
-    divergences[thread] = 0.0
+    tiles = 0
     for number in range(layers.shape[0]):
         layer = layers[number]
-        prepare(thread, threads, layer, inputs)
+        varying, constants = prepare(thread, threads, layer, inputs)
         met += 1
         if not meet(meeting, met * threads):
             return -1
-        divergences[thread] += draw(thread, threads, layer, settings[number], batch, x)
+        draw(
+            thread,
+            threads,
+            layer,
+            settings[number],
+            batch,
+            x,
+            varying,
+            constants,
+            divergences[tiles:],
+        )
+        tiles += count_tiles(layer[at.OUTPUTS])
         met += 1
         if not meet(meeting, met * threads):
             return -1

@@ -7,7 +7,7 @@ from numpy import uintp
 
 from vdprune.kernels import linear_layout as at
 from vdprune.kernels.compiled import compiled, inlined
-from vdprune.kernels.constants import PANEL_BYTES
+from vdprune.kernels.constants import PANEL_BYTES, TILE_ROWS
 from vdprune.kernels.cpu import weight_moments
 from vdprune.kernels.linear_arrays import (
     INDEX,
@@ -16,31 +16,35 @@ from vdprune.kernels.linear_arrays import (
     first_columns,
     rows_of_a_group,
     share,
-    varying_inputs,
 )
 from vdprune.kernels.noise import sample_turned
 from vdprune.kernels.pointers import array_at
-from vdprune.kernels.products import TILE_ROWS, lay_out_turned, multiply
+from vdprune.kernels.products import lay_out_turned, multiply
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "0e349b486fea34f5"
+_TAKEN_FROM_ELSEWHERE = "8f57a8c56742a3e2"
 
 __all__ = ["draw", "prepare"]
 
 
 @inlined
-def prepare(thread: int, threads: int, layer: Any, x: Any) -> None:
+def prepare(thread: int, threads: int, layer: Any, x: Any) -> tuple[Any, Any]:
     """Lay out inputs as a right factor; give outputs that may have no weights what is left to them."""
     batch, inputs, width = x.shape[0], layer[at.INPUTS], layer[at.ALL_OUTPUTS]
-    _find_varying(layer, x)
-    varying, _ = varying_inputs(layer)
+    varying, firsts, constants = _find_varying(layer, x)
+    if thread == 0:
+        counts = array_at(layer[at.COUNTS], (2,), INDEX)
+        counts[0], counts[1] = varying.size, firsts.size
+        array_at(layer[at.VARYING], (varying.size,), INDEX)[:] = varying
+        array_at(layer[at.FIRSTS], (firsts.size,), INDEX)[:] = firsts
+        array_at(layer[at.CONSTANTS], (inputs,), x)[:] = constants
     chosen = array_at(layer[at.INPUT_NUMBERS], (inputs,), INDEX)[varying]
     factor = factor_at(layer[at.FACTOR], batch, varying.size, x)
     squares = factor_at(layer[at.SQUARES], batch, varying.size, x)
     first, last = share(factor.shape[0], 1, thread, threads)
     lay_out_turned(x, chosen, first, last, factor, squares)
     if layer[at.OUTPUTS] == width:
-        return
+        return varying, constants
     y, zero = array_at(layer[at.RESULT], (batch, width), x), x.dtype.type(0)
     first, last = share(batch, 1, thread, threads)
     has_biases, has_relu = layer[at.BIASES] != 0, layer[at.HAS_RELU] != 0
@@ -49,11 +53,12 @@ def prepare(thread: int, threads: int, layer: Any, x: Any) -> None:
         for j in range(width):
             value = b[j] if has_biases else zero
             y[i, j] = zero if has_relu and value < zero else value
+    return varying, constants
 
 
-# Each thread finds the same and writes it to the same place.
+# Each thread finds the same.
 @compiled
-def _find_varying(layer: Any, x: Any) -> None:
+def _find_varying(layer: Any, x: Any) -> tuple[Any, Any, Any]:
     """Find inputs that are not the same for all of a batch: others need no products of matrices."""
     batch, width, inputs = uintp(x.shape[0]), uintp(x.shape[1]), layer[at.INPUTS]
     flat, differs = x.reshape(-1), numpy.zeros(x.shape[1], numpy.int32)
@@ -61,11 +66,9 @@ def _find_varying(layer: Any, x: Any) -> None:
         for j in range(width):
             differs[j] |= flat[i * width + j] != flat[j]
     numbers = array_at(layer[at.INPUT_NUMBERS], (inputs,), INDEX)
-    counts = array_at(layer[at.COUNTS], (2,), INDEX)
-    varying = array_at(layer[at.VARYING], (inputs,), INDEX)
-    constants = array_at(layer[at.CONSTANTS], (inputs,), x)
     lanes = PANEL_BYTES // x.itemsize
-    firsts = array_at(layer[at.FIRSTS], ((inputs + lanes - 1) // lanes,), INDEX)
+    varying, constants = numpy.empty(inputs, numpy.intp), numpy.empty(inputs, x.dtype)
+    firsts = numpy.empty((inputs + lanes - 1) // lanes, numpy.intp)
     count, panels, end = 0, 0, 0
     for k in range(inputs):
         varies = differs[numbers[k]] != 0
@@ -76,11 +79,21 @@ def _find_varying(layer: Any, x: Any) -> None:
             if k >= end:
                 firsts[panels], end = k, k + lanes
                 panels += 1
-    counts[0], counts[1] = count, panels
+    return varying[:count], firsts[:panels], constants
 
 
 @inlined
-def draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like: Any) -> float:
+def draw(
+    thread: int,
+    threads: int,
+    layer: Any,
+    settings: Any,
+    batch: int,
+    like: Any,
+    varying: Any,
+    constants: Any,
+    divergences: Any,
+) -> None:
     """Draw a layer's pre-activations, and apply ReLU if it has that: the thread's outputs'."""
     outputs, inputs, width = layer[at.OUTPUTS], layer[at.INPUTS], layer[at.ALL_OUTPUTS]
     W = array_at(layer[at.WEIGHTS], (outputs * inputs,), like)
@@ -88,8 +101,6 @@ def draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like:
     alpha = array_at(layer[at.ALPHA], (outputs * inputs,), like)
     slope = array_at(layer[at.SLOPE], (outputs * inputs,), like)
     slopes = array_at(layer[at.SLOPES], (outputs, batch), like)
-    varying, _ = varying_inputs(layer)
-    constants = array_at(layer[at.CONSTANTS], (inputs,), like)
     factor = factor_at(layer[at.FACTOR], batch, varying.size, like)
     squares = factor_at(layer[at.SQUARES], batch, varying.size, like)
     numbers = array_at(layer[at.OUTPUT_NUMBERS], (outputs,), NUMBER)
@@ -105,22 +116,24 @@ def draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like:
     zero, has_relu = like.dtype.type(0), layer[at.HAS_RELU] != 0
     has_biases = layer[at.BIASES] != 0
     b = array_at(layer[at.BIASES], (width if has_biases else 0,), like)
-    divergence = 0.0
     begin, end = share(outputs, TILE_ROWS, thread, threads)
     for first in range(begin, end, group):
         last = min(first + group, end)
-        part, size = slice(first * inputs, last * inputs), (last - first) * inputs
-        divergence += weight_moments(
-            W[part],
-            log_sigma2[part],
-            settings[at.THRESHOLD],
-            layer[at.MASKS_VARIANCE] != 0,
-            settings[at.K1],
-            mean[:size],
-            variance[:size],
-            alpha[part],
-            slope[part],
-        )
+        # by tiles, so that nothing depends on where a thread's part begins
+        for row in range(first, last, TILE_ROWS):
+            part = slice(row * inputs, min(row + TILE_ROWS, last) * inputs)
+            place = slice(part.start - first * inputs, part.stop - first * inputs)
+            divergences[row // TILE_ROWS] = weight_moments(
+                W[part],
+                log_sigma2[part],
+                settings[at.THRESHOLD],
+                layer[at.MASKS_VARIANCE] != 0,
+                settings[at.K1],
+                mean[place],
+                variance[place],
+                alpha[part],
+                slope[part],
+            )
         here = slopes[first:last]
         height = last - first
         multiply(mean, inputs, varying, height, factor, firsts, batch, draws.reshape(-1))
@@ -141,7 +154,6 @@ def draw(thread: int, threads: int, layer: Any, settings: Any, batch: int, like:
                 output = uintp(numbers[first + j])
                 value = draws[j, i] + (b[output] if has_biases else zero)
                 y[i, output] = zero if has_relu and value < zero else value
-    return divergence
 
 
 @compiled

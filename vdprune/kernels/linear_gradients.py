@@ -7,7 +7,7 @@ from numpy import uintp
 
 from vdprune.kernels import linear_layout as at
 from vdprune.kernels.compiled import compiled, inlined
-from vdprune.kernels.constants import PANEL_BYTES
+from vdprune.kernels.constants import PANEL_BYTES, TILE_ROWS
 from vdprune.kernels.cpu import weight_gradients
 from vdprune.kernels.linear_arrays import (
     INDEX,
@@ -19,10 +19,10 @@ from vdprune.kernels.linear_arrays import (
     varying_inputs,
 )
 from vdprune.kernels.pointers import array_at
-from vdprune.kernels.products import TILE_ROWS, lay_out, multiply
+from vdprune.kernels.products import lay_out, multiply
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "41868b5608f8c72c"
+_TAKEN_FROM_ELSEWHERE = "3a4464b97ce9f683"
 
 __all__ = ["gradients_of_inputs", "gradients_of_weights", "prepare_back"]
 
@@ -91,10 +91,18 @@ def gradients_of_weights(
         multiply(g_variance[rows], batch, steps, height, squares, firsts, inputs, to_log_sigma2)
         if varying.size < inputs:
             _fill_gaps(g_mean[rows], g_variance[rows], constants, firsts, to_W, to_log_sigma2)
-        masks_variance = layer[at.MASKS_VARIANCE] != 0
-        weight_gradients(
-            W[part], alpha[part], slope[part], masks_variance, g_divergence, to_W, to_log_sigma2
-        )
+        for row in range(first, last, TILE_ROWS):
+            part = slice(row * inputs, min(row + TILE_ROWS, last) * inputs)
+            place = slice(part.start - first * inputs, part.stop - first * inputs)
+            weight_gradients(
+                W[part],
+                alpha[part],
+                slope[part],
+                layer[at.MASKS_VARIANCE] != 0,
+                g_divergence,
+                to_W[place],
+                to_log_sigma2[place],
+            )
 
 
 @compiled

@@ -14,13 +14,13 @@
     LABELS,
     WANTS_INPUTS,
     DIVERGENCES,
+    TILES,  # how many of those
     FOUND,
     LENGTH,
-) = range(14)
+) = range(15)
 
 # Kinds. Their float64 are the gradient of the divergence; or, for Adam, its settings.
 PYTHON, FORWARD, BACKWARD, OBJECTIVE, ADAM = range(5)
 NUMBERS = 4
 
-MOST_THREADS = 1024
 PARAMETER_FIELDS = 5

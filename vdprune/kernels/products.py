@@ -14,16 +14,15 @@ from numba.extending import intrinsic
 from numpy import uintp
 
 from vdprune.kernels.compiled import compiled
-from vdprune.kernels.constants import PANEL_BYTES
+from vdprune.kernels.constants import PANEL_BYTES, TILE_ROWS
 from vdprune.kernels.turning import SIDE, turn_block
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "a4670fbb3f6f1080"
+_TAKEN_FROM_ELSEWHERE = "d75025cb7ed99f13"
 
-__all__ = ["TILE_ROWS", "lay_out", "lay_out_turned", "multiply"]
+__all__ = ["lay_out", "lay_out_turned", "multiply"]
 
-# A tile of two registers in a row, AVX2's sixteen: twelve for the sums, the others for the factors.
-TILE_ROWS = 6
+# A tile has two registers in a row, of AVX2's sixteen: twelve for the sums, the others for the factors.
 _REGISTERS = 2
 _REGISTER_BYTES = PANEL_BYTES // _REGISTERS
 

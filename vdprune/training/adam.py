@@ -100,8 +100,10 @@ class _ParametersOnCpu:
         order = numpy.zeros(orders.LENGTH, numpy.int64)
         order[[orders.KIND, orders.TABLE]] = orders.ADAM, get_address(self._table)
         order[orders.ROWS] = len(parameters)
-        work = _WORK * int(self._table[:, 4].sum())
-        get_team().carry_out(order, settings, parameters[0][0], work)
+        team = get_team()
+        # A gradient in another processor's cache is far away, so threads that made it stay with it.
+        count = max(team.count_for_layers, team.worth(_WORK * int(self._table[:, 4].sum())))
+        team.carry_out(order, settings, parameters[0][0], count)
 
     def __reduce__(self) -> Any:
         return _ParametersOnCpu, ()  # a copy's parameters are elsewhere
