@@ -1,6 +1,7 @@
 """Linear layers with noisy weights, one after the other, on the CPU."""
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -34,7 +35,8 @@ class LinearLayers:
 
     def __init__(self, layers: Sequence[LinearLayer], x: Any) -> None:
         shapes = tuple([layer.shape for layer in layers])
-        places, size, self._work = plan(shapes, len(x), x.itemsize)
+        self._threads = get_team().size
+        places, size, self._work = plan(shapes, len(x), x.itemsize, self._threads)
         self._memory = numpy.empty(size + LINE, numpy.uint8)
         start = get_address(self._memory)
         self._table = places + (start + -start % LINE)
@@ -68,7 +70,8 @@ class LinearLayers:
             Whether arrays and shapes are the same as before; if not, nothing is done.
         """
         fits = (
-            x.shape == self._x.shape
+            get_team().size == self._threads
+            and x.shape == self._x.shape
             and x.dtype == self._x.dtype
             and len(layers) == len(self._layers)
             and all(map(LinearLayer.is_like, layers, self._layers))
@@ -157,11 +160,11 @@ class LinearLayers:
         """Let threads do it; return the KL divergence."""
         order, team = self._order, get_team()
         order[orders.KIND], order[orders.WANTS_INPUTS], order[orders.MEETING] = kind, wants_x, 0
-        threads = self._trials.choose(team.worth(self._work))
+        threads = self._trials.choose(min(team.worth(self._work), self._threads))
         start = time.perf_counter()
         team.carry_out(order, (g_divergence,), self._x, threads)
         self._trials.note(time.perf_counter() - start)
-        return float(self._found[2:].sum())
+        return math.fsum(self._found[2:].tolist())
 
 
 class LayersOfLastStep:

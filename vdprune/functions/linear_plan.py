@@ -116,7 +116,7 @@ def _numbers(inputs: int, outputs: int) -> tuple[Any, Any]:
 
 @functools.lru_cache(maxsize=64)
 def plan(
-    shapes: tuple[tuple[int, int, int, int], ...], batch: int, itemsize: int
+    shapes: tuple[tuple[int, int, int, int], ...], batch: int, itemsize: int, threads: int
 ) -> tuple[Any, int, float]:
     """Find a place for all that is computed on the way.
 
@@ -124,6 +124,7 @@ def plan(
         shapes: Outputs, inputs, all outputs and all inputs of each layer.
         batch: How many examples there are.
         itemsize: Bytes of a number.
+        threads: How many threads there may be.
 
     Returns:
         A table of the layers with the places; the bytes that they take; and the multiplications that
@@ -134,8 +135,8 @@ def plan(
     for row, (outputs, inputs, all_outputs, _) in zip(table, shapes, strict=True):
         by_batch, by_inputs = (-(-length // lanes) * lanes for length in (batch, inputs))
         sizes = {
-            at.FACTOR: by_batch * inputs,
-            at.SQUARES: by_batch * inputs,
+            at.FACTOR: threads * by_batch * inputs,
+            at.SQUARES: threads * by_batch * inputs,
             at.ALPHA: outputs * inputs,
             at.SLOPE: outputs * inputs,
             at.SLOPES: outputs * batch,
@@ -143,8 +144,8 @@ def plan(
             at.G_RESULT: batch * all_outputs,
             at.G_MEAN: outputs * batch,
             at.G_VARIANCE: outputs * batch,
-            at.COLUMNS: by_inputs * batch,
-            at.SQUARED_COLUMNS: by_inputs * batch,
+            at.COLUMNS: threads * by_inputs * batch,
+            at.SQUARED_COLUMNS: threads * by_inputs * batch,
             at.CONSTANTS: inputs,
         }
         integers = {at.COUNTS: 2, at.VARYING: inputs, at.FIRSTS: by_inputs // lanes}

@@ -50,9 +50,6 @@ def forward(
     for number in range(layers.shape[0]):
         layer = layers[number]
         varying, constants = prepare(thread, threads, layer, inputs)
-        met += 1
-        if not meet(meeting, met * threads):
-            return -1
         draw(
             thread,
             threads,
@@ -105,11 +102,11 @@ def backward(
             below = layers[number - 1]
             inputs = array_at(below[at.RESULT], (batch, below[at.ALL_OUTPUTS]), x)
         has_more = number > 0 or wants_x
-        prepare_back(thread, threads, layer, inputs, has_more)
-        met += 1
-        if not meet(meeting, met * threads):
-            return False
+        prepare_back(thread, threads, layer, inputs)
         if has_more:
+            met += 1
+            if not meet(meeting, met * threads):
+                return False
             through_relu = number > 0 and layers[number - 1, at.HAS_RELU] != 0
             gradients_of_inputs(thread, threads, layer, inputs, through_relu)
         gradients_of_weights(thread, threads, layer, g_divergence, batch, x)

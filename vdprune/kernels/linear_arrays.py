@@ -15,8 +15,10 @@ _TAKEN_FROM_ELSEWHERE = "2abde69cea838386"
 __all__ = [
     "columns_at",
     "count_tiles",
-    "factor_at",
+    "factors_at",
     "first_columns",
+    "own_inputs",
+    "own_outputs",
     "rows_of_a_group",
     "share",
     "varying_inputs",
@@ -48,10 +50,49 @@ def rows_of_a_group(inputs: int, itemsize: int) -> int:
 
 
 @compiled
-def factor_at(address: int, columns: int, length: int, like: Any) -> Any:
-    """Find a right factor: see `vdprune.kernels.products.lay_out`."""
+def own_outputs(thread: int, threads: int, layer: Any) -> tuple[int, int, int, int]:
+    """Return the outputs that are a thread's: the first and last of those alive, and of all."""
+    outputs, width = layer[at.OUTPUTS], layer[at.ALL_OUTPUTS]
+    numbers = array_at(layer[at.OUTPUT_NUMBERS], (outputs,), NUMBER)
+    begin, end = share(outputs, TILE_ROWS, thread, threads)
+    return begin, end, *_stretch(thread, threads, numbers, begin, end, width)
+
+
+@compiled
+def own_inputs(thread: int, threads: int, layer: Any, width: int) -> tuple[int, int, int, int]:
+    """Return the inputs that are a thread's, of panels of so many: likewise."""
+    inputs = layer[at.INPUTS]
+    numbers = array_at(layer[at.INPUT_NUMBERS], (inputs,), INDEX)
+    begin, end = share(inputs, width, thread, threads)
+    return begin, end, *_stretch(thread, threads, numbers, begin, end, layer[at.ALL_INPUTS])
+
+
+@compiled
+def _stretch(
+    thread: int, threads: int, numbers: Any, begin: int, end: int, width: int
+) -> tuple[int, int]:
+    """Add to a thread's part of what is alive the dead around it, so that each is somebody's."""
+    first, last = 0, width
+    if thread > 0:
+        first = numbers[begin] if begin < numbers.size else width
+    if thread < threads - 1:
+        last = numbers[end] if end < numbers.size else width
+    return first, last
+
+
+@compiled
+def factors_at(layer: Any, thread: int, batch: int, length: int, like: Any) -> tuple[Any, Any]:
+    """Find a thread's own inputs as a right factor, and their squares.
+
+    Each thread lays out its own: to write where another one has read, or the other way round, takes
+    longer. See `vdprune.kernels.products.lay_out`.
+    """
     width = PANEL_BYTES // like.itemsize
-    return array_at(address, ((columns + width - 1) // width, length, width), like)
+    shape = (batch + width - 1) // width, length, width
+    place = thread * shape[0] * layer[at.INPUTS] * PANEL_BYTES
+    return array_at(layer[at.FACTOR] + place, shape, like), array_at(
+        layer[at.SQUARES] + place, shape, like
+    )
 
 
 @compiled
@@ -71,10 +112,12 @@ def varying_inputs(layer: Any) -> tuple[Any, Any]:
 
 
 @compiled
-def columns_at(layer: Any, firsts: Any, batch: int, like: Any) -> tuple[Any, Any]:
-    """Find inputs as right factors whose panels begin at these inputs, and their squares."""
-    shape = firsts.size, batch, PANEL_BYTES // like.itemsize
+def columns_at(layer: Any, thread: int, firsts: Any, batch: int, like: Any) -> tuple[Any, Any]:
+    """Find a thread's own inputs as right factors whose panels begin at these inputs, and squares."""
+    width = PANEL_BYTES // like.itemsize
+    shape = firsts.size, batch, width
+    place = thread * ((layer[at.INPUTS] + width - 1) // width) * batch * PANEL_BYTES
     return (
-        array_at(layer[at.COLUMNS], shape, like),
-        array_at(layer[at.SQUARED_COLUMNS], shape, like),
+        array_at(layer[at.COLUMNS] + place, shape, like),
+        array_at(layer[at.SQUARED_COLUMNS] + place, shape, like),
     )

@@ -12,17 +12,17 @@ from vdprune.kernels.cpu import weight_moments
 from vdprune.kernels.linear_arrays import (
     INDEX,
     NUMBER,
-    factor_at,
+    factors_at,
     first_columns,
+    own_outputs,
     rows_of_a_group,
-    share,
 )
 from vdprune.kernels.noise import sample_turned
 from vdprune.kernels.pointers import array_at
 from vdprune.kernels.products import lay_out_turned, multiply
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "8f57a8c56742a3e2"
+_TAKEN_FROM_ELSEWHERE = "52493f0bbd643df7"
 
 __all__ = ["draw", "prepare"]
 
@@ -30,7 +30,7 @@ __all__ = ["draw", "prepare"]
 @inlined
 def prepare(thread: int, threads: int, layer: Any, x: Any) -> tuple[Any, Any]:
     """Lay out inputs as a right factor; give outputs that may have no weights what is left to them."""
-    batch, inputs, width = x.shape[0], layer[at.INPUTS], layer[at.ALL_OUTPUTS]
+    batch, inputs = x.shape[0], layer[at.INPUTS]
     varying, firsts, constants = _find_varying(layer, x)
     if thread == 0:
         counts = array_at(layer[at.COUNTS], (2,), INDEX)
@@ -39,21 +39,24 @@ def prepare(thread: int, threads: int, layer: Any, x: Any) -> tuple[Any, Any]:
         array_at(layer[at.FIRSTS], (firsts.size,), INDEX)[:] = firsts
         array_at(layer[at.CONSTANTS], (inputs,), x)[:] = constants
     chosen = array_at(layer[at.INPUT_NUMBERS], (inputs,), INDEX)[varying]
-    factor = factor_at(layer[at.FACTOR], batch, varying.size, x)
-    squares = factor_at(layer[at.SQUARES], batch, varying.size, x)
-    first, last = share(factor.shape[0], 1, thread, threads)
-    lay_out_turned(x, chosen, first, last, factor, squares)
-    if layer[at.OUTPUTS] == width:
-        return varying, constants
-    y, zero = array_at(layer[at.RESULT], (batch, width), x), x.dtype.type(0)
-    first, last = share(batch, 1, thread, threads)
+    factor, squares = factors_at(layer, thread, batch, varying.size, x)
+    lay_out_turned(x, chosen, 0, factor.shape[0], factor, squares)
+    if layer[at.OUTPUTS] < layer[at.ALL_OUTPUTS]:
+        _fill_with_biases(thread, threads, layer, x)
+    return varying, constants
+
+
+@compiled
+def _fill_with_biases(thread: int, threads: int, layer: Any, x: Any) -> None:
+    width, zero = layer[at.ALL_OUTPUTS], x.dtype.type(0)
+    y = array_at(layer[at.RESULT], (x.shape[0], width), x)
     has_biases, has_relu = layer[at.BIASES] != 0, layer[at.HAS_RELU] != 0
     b = array_at(layer[at.BIASES], (width if has_biases else 0,), x)
-    for i in range(first, last):
-        for j in range(width):
+    _, _, first, last = own_outputs(thread, threads, layer)
+    for i in range(x.shape[0]):
+        for j in range(first, last):
             value = b[j] if has_biases else zero
             y[i, j] = zero if has_relu and value < zero else value
-    return varying, constants
 
 
 # Each thread finds the same.
@@ -101,8 +104,7 @@ def draw(
     alpha = array_at(layer[at.ALPHA], (outputs * inputs,), like)
     slope = array_at(layer[at.SLOPE], (outputs * inputs,), like)
     slopes = array_at(layer[at.SLOPES], (outputs, batch), like)
-    factor = factor_at(layer[at.FACTOR], batch, varying.size, like)
-    squares = factor_at(layer[at.SQUARES], batch, varying.size, like)
+    factor, squares = factors_at(layer, thread, batch, varying.size, like)
     numbers = array_at(layer[at.OUTPUT_NUMBERS], (outputs,), NUMBER)
     y = array_at(layer[at.RESULT], (batch, width), like)
     given = array_at(layer[at.NOISE], (outputs if layer[at.NOISE] != 0 else 0, batch), like)
@@ -116,7 +118,7 @@ def draw(
     zero, has_relu = like.dtype.type(0), layer[at.HAS_RELU] != 0
     has_biases = layer[at.BIASES] != 0
     b = array_at(layer[at.BIASES], (width if has_biases else 0,), like)
-    begin, end = share(outputs, TILE_ROWS, thread, threads)
+    begin, end, _, _ = own_outputs(thread, threads, layer)
     for first in range(begin, end, group):
         last = min(first + group, end)
         # by tiles, so that nothing depends on where a thread's part begins

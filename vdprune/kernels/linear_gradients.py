@@ -14,6 +14,8 @@ from vdprune.kernels.linear_arrays import (
     NUMBER,
     columns_at,
     first_columns,
+    own_inputs,
+    own_outputs,
     rows_of_a_group,
     share,
     varying_inputs,
@@ -22,13 +24,13 @@ from vdprune.kernels.pointers import array_at
 from vdprune.kernels.products import lay_out, multiply
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "3a4464b97ce9f683"
+_TAKEN_FROM_ELSEWHERE = "ff1dcf81e0e0fa63"
 
 __all__ = ["gradients_of_inputs", "gradients_of_weights", "prepare_back"]
 
 
 @inlined
-def prepare_back(thread: int, threads: int, layer: Any, x: Any, has_more: bool) -> None:
+def prepare_back(thread: int, threads: int, layer: Any, x: Any) -> None:
     """Turn gradients of draws into those of moments; lay out inputs, now by their columns."""
     batch, inputs, outputs = x.shape[0], layer[at.INPUTS], layer[at.OUTPUTS]
     width = layer[at.ALL_OUTPUTS]
@@ -37,7 +39,7 @@ def prepare_back(thread: int, threads: int, layer: Any, x: Any, has_more: bool) 
     g_mean = array_at(layer[at.G_MEAN], (outputs, batch), x)
     g_variance = array_at(layer[at.G_VARIANCE], (outputs, batch), x)
     numbers = array_at(layer[at.OUTPUT_NUMBERS], (outputs,), NUMBER)
-    first, last = share(outputs, TILE_ROWS, thread, threads)
+    first, last, _, _ = own_outputs(thread, threads, layer)
     for j in range(first, last):
         output = uintp(numbers[j])
         for i in range(batch):
@@ -53,16 +55,9 @@ def prepare_back(thread: int, threads: int, layer: Any, x: Any, has_more: bool) 
                 total += g[i, j]
             g_b[j] = total
     _, firsts = varying_inputs(layer)
-    columns, squares = columns_at(layer, firsts, batch, x)
-    first, last = share(firsts.size, 1, thread, threads)
+    columns, squares = columns_at(layer, thread, firsts, batch, x)
     chosen = array_at(layer[at.INPUT_NUMBERS], (inputs,), INDEX)
-    lay_out(x, chosen, firsts, first, last, columns, squares)
-    if has_more and inputs < x.shape[1]:
-        g_x = array_at(layer[at.G_INPUTS], x.shape, x)
-        first, last = share(batch, 1, thread, threads)
-        for i in range(first, last):
-            for j in range(x.shape[1]):
-                g_x[i, j] = x.dtype.type(0)
+    lay_out(x, chosen, firsts, 0, firsts.size, columns, squares)
 
 
 @inlined
@@ -80,9 +75,9 @@ def gradients_of_weights(
     g_variance = array_at(layer[at.G_VARIANCE], (outputs * batch,), like)
     constants = array_at(layer[at.CONSTANTS], (inputs,), like)
     varying, firsts = varying_inputs(layer)
-    columns, squares = columns_at(layer, firsts, batch, like)
+    columns, squares = columns_at(layer, thread, firsts, batch, like)
     group, steps = rows_of_a_group(inputs, like.itemsize), numpy.arange(batch)
-    begin, end = share(outputs, TILE_ROWS, thread, threads)
+    begin, end, _, _ = own_outputs(thread, threads, layer)
     for first in range(begin, end, group):
         last = min(first + group, end)
         rows, part = slice(first * batch, last * batch), slice(first * inputs, last * inputs)
@@ -134,7 +129,7 @@ def gradients_of_inputs(thread: int, threads: int, layer: Any, x: Any, through_r
     g_mean = array_at(layer[at.G_MEAN], (outputs * batch,), x)
     g_variance = array_at(layer[at.G_VARIANCE], (outputs * batch,), x)
     width = PANEL_BYTES // x.itemsize
-    begin, end = share(inputs, width, thread, threads)
+    begin, end, first_of_all, last_of_all = own_inputs(thread, threads, layer, width)
     first, last = begin // width, (end + width - 1) // width
     # the thread's own panels, as if there were no others
     means = numpy.empty((last - first, outputs, width), x.dtype)
@@ -150,6 +145,9 @@ def gradients_of_inputs(thread: int, threads: int, layer: Any, x: Any, through_r
     g_x = array_at(layer[at.G_INPUTS], x.shape, x)
     zero, two = x.dtype.type(0), x.dtype.type(2)
     for i in range(batch):
+        if inputs < x.shape[1]:
+            for j in range(first_of_all, last_of_all):
+                g_x[i, j] = zero
         for j in range(columns):
             place = uintp(numbers[begin + j])
             value, k = x[i, place], i * columns + j
