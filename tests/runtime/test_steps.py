@@ -49,7 +49,7 @@ def run(graph: Graph, arrays: dict[str, Any], x: Any, way: str) -> Any:
     # what is not written must not be read
     arena = numpy.full(program.room * len(x), numpy.nan, numpy.float32)
     result = numpy.full((len(x), program.outputs), numpy.nan, numpy.float32)
-    program.run(x.reshape(len(x), -1), arena, result, len(x))
+    program.run(x.reshape(len(x), -1), arena, result)
     return result.reshape(len(x), *find_shapes(graph)[-1])
 
 

@@ -63,37 +63,19 @@ from vdprune.kernels.turning import turn
 # See vdprune/kernels/cpu.py.
 _TAKEN_FROM_ELSEWHERE = "3e982b73b403a41c"
 
-__all__ = ["run"]
+__all__ = ["read", "run"]
 
 
 @compiled
-def run(
-    bytes_: Any, numbers: Any, program: Any, floats: Any, arena: Any, result: Any, block: int
-) -> None:
-    """Run a network on examples, some at a time.
+def read(x: Any, program: Any, floats: Any, arena: Any) -> None:
+    """Put examples at the beginning of the arena, scaled and shifted.
 
     Args:
-        bytes_: Examples, shape (examples, features), contiguous, uint8.
-        numbers: Examples in float32 where there are no bytes.
+        x: Examples, shape (examples, features), contiguous, float32 or uint8.
         program: The program, int32.
         floats: Its numbers, float32.
-        arena: Room for all values of as many examples as go through at a time.
-        result: Results, shape (examples, outputs).
-        block: How many go through at a time.
+        arena: Where `run` finds them.
     """
-    n = result.shape[0]
-    for begin in range(0, n, block):
-        end = min(begin + block, n)
-        if bytes_.size:
-            _read(bytes_[begin:end], program, floats, arena)
-        else:
-            _read(numbers[begin:end], program, floats, arena)
-        _run(program, floats, arena, result[begin:end])
-
-
-@compiled
-def _read(x: Any, program: Any, floats: Any, arena: Any) -> None:
-    """Put examples at the beginning of the arena, scaled and shifted."""
     n, features = x.shape[0], program[FEATURES]
     first = HEADER + program[STEPS] * LENGTH
     pixels = program[first : first + features]
@@ -107,8 +89,15 @@ def _read(x: Any, program: Any, floats: Any, arena: Any) -> None:
 
 
 @compiled
-def _run(program: Any, floats: Any, arena: Any, result: Any) -> None:
-    """Run a network on the examples that are at the beginning of the arena."""
+def run(program: Any, floats: Any, arena: Any, result: Any) -> None:
+    """Run a network on the examples that `read` put into the arena.
+
+    Args:
+        program: The program, int32.
+        floats: Its numbers, float32.
+        arena: Room for all values of so many examples.
+        result: Results, shape (examples, outputs).
+    """
     n = result.shape[0]
     for number in range(program[STEPS]):
         first = HEADER + number * LENGTH

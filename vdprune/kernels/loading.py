@@ -122,7 +122,8 @@ def _call_inference() -> None:
     waiting.count_up(numpy.zeros(1, numpy.int64))
     program, floats, arena = numpy.zeros(HEADER + LENGTH + 1, "i4"), *numpy.ones((2, 3), "f4")
     program[[STEPS, FEATURES, HEADER + KIND]] = 1, 1, COPY
-    examples = numpy.ones((1, 1), "u1"), numpy.ones((0, 0), "f4")
-    for x in examples:
-        x.flags.writeable = False
-    inference.run(*examples, program, floats, arena, numpy.empty((1, 1), "f4"), 1)
+    for x in (numpy.ones((1, 1), "u1"), numpy.ones((1, 1), "f4")):
+        inference.read(x, program, floats, arena)
+        x.flags.writeable = False  # as those are that evaluation cuts out of a data set
+        inference.read(x, program, floats, arena)
+    inference.run(program, floats, arena, numpy.empty((1, 1), "f4"))

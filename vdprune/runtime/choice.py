@@ -86,5 +86,5 @@ def _measure(programs: list[Program], shape: tuple[int, int]) -> list[float]:
     for program in programs:
         arena = numpy.empty(program.room * len(x), numpy.float32)
         result = numpy.empty((len(x), program.outputs), numpy.float32)
-        calls.append(partial(program.run, x, arena, result, len(x)))
+        calls.append(partial(program.run, x, arena, result))
     return [statistics.median(times) for times in time_in_turns(calls, _TURNS, _SECONDS)]

@@ -2,7 +2,6 @@
 
 import math
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy
@@ -95,15 +94,14 @@ class Network:
         x = self._check(x)
         result = numpy.empty((len(x), self._one.outputs), numpy.float32)
         program = self._one if len(x) == 1 else self._many
-        if len(x) <= self._block and not program.has_products:
+        blocks = range(-(-len(x) // self._block))
+        if len(blocks) == 1 and not program.has_products:
             # threads, of the BLAS library, too, take longer to be told than a small network
-            self._run(program, x, result)
+            program.run(x, numpy.empty(program.room * len(x), numpy.float32), result)
         else:
-            blocks = -(-len(x) // self._block)
-            threads = max(1, min(self._team.size, blocks))
-            edges = [blocks * i // threads * self._block for i in range(threads + 1)]
-            parts = [slice(*edge) for edge in pairwise(edges)]
-            self._team.run([partial(self._run, program, x[part], result[part]) for part in parts])
+            threads = min(self._team.size, len(blocks))
+            shares = [blocks[i::threads] for i in range(threads)]
+            self._team.run([partial(self._run_blocks, program, x, result, s) for s in shares])
         return result
 
     def describe(self) -> str:
@@ -133,9 +131,13 @@ class Network:
             x = x.astype(numpy.float32)
         return numpy.ascontiguousarray(x).reshape(len(x), self._features)
 
-    def _run(self, program: Program, x: numpy.ndarray, result: numpy.ndarray) -> None:
+    def _run_blocks(
+        self, program: Program, x: numpy.ndarray, result: numpy.ndarray, blocks: range
+    ) -> None:
         arena = numpy.empty(program.room * min(self._block, len(x)), numpy.float32)
-        program.run(x, arena, result, self._block)
+        for number in blocks:
+            part = slice(number * self._block, (number + 1) * self._block)
+            program.run(x[part], arena, result[part])
 
 
 def make_network(weights: Any, threads: int, way: str | None = None) -> Network:

@@ -30,8 +30,6 @@ _KINDS = {
     "affine": k.AFFINE,
     "softmax": k.SOFTMAX,
 }
-_NO_BYTES, _NO_NUMBERS = numpy.zeros((0, 0), numpy.uint8), numpy.zeros((0, 0), numpy.float32)
-_NO_BYTES.flags.writeable = _NO_NUMBERS.flags.writeable = False
 _SUMMED = 2**12  # numbers of results at a time: they stay in the first cache
 _UNFOLDED = 2**18  # numbers of unfolded images at a time: they are multiplied while still in cache
 
@@ -54,22 +52,16 @@ class Program:
     outputs: int
     has_products: bool
 
-    def run(
-        self, x: numpy.ndarray, arena: numpy.ndarray, result: numpy.ndarray, block: int
-    ) -> None:
+    def run(self, x: numpy.ndarray, arena: numpy.ndarray, result: numpy.ndarray) -> None:
         """Run it on some examples.
 
         Args:
-            x: Examples, shape (examples, features), contiguous, uint8 or float32.
-            arena: At least ``room`` numbers for each of a block, float32.
+            x: Examples, shape (examples, features), contiguous.
+            arena: At least ``room`` numbers for each, float32.
             result: Results, shape (examples, outputs), float32.
-            block: How many examples go through all of it at a time.
         """
-        # both dtypes are arguments, and neither is to be written, so that the kernel is compiled once
-        x = x.view()
-        x.flags.writeable = False
-        examples = (x, _NO_NUMBERS) if x.dtype == numpy.uint8 else (_NO_BYTES, x)
-        inference.run(*examples, self.integers, self.floats, arena, result, block)
+        inference.read(x, self.integers, self.floats, arena)
+        inference.run(self.integers, self.floats, arena, result)
 
 
 def make_program(layers: Layers, ways: Sequence[str], examples: int) -> Program:
