@@ -4,9 +4,12 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import h5py
+import numpy
 import pytest
 
 from vdprune.errors import FileFormatError, FileWriteError
+from vdprune.hdf5 import new_h5
 from vdprune.storage import check_seal, check_writable, seal, write_atomically
 
 
@@ -185,6 +188,23 @@ def test_any_changed_byte_of_a_sealed_file_is_noticed(tmp_path: Path) -> None:
         path.write_bytes(changed)
         with pytest.raises(FileFormatError, match="checksum does not match"):
             check_seal(path)
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"ab", b"x" * 4000])
+def test_bytes_behind_a_seal_are_noticed(tmp_path: Path, behind: bytes) -> None:
+    path = tmp_path / "sealed"
+    path.write_bytes(seal(b"anything") + behind)
+    with pytest.raises(FileFormatError, match=f"{len(behind):,} bytes follow its checksum"):
+        check_seal(path)
+
+
+def test_what_h5py_adds_to_a_file_passes(tmp_path: Path) -> None:
+    path = tmp_path / "weights.h5"
+    with new_h5(path, "kind", 1) as file:
+        file["a"] = numpy.zeros(100)
+    with h5py.File(path, "r+") as file:
+        file["b"] = numpy.ones(200)
+    assert not check_seal(path)
 
 
 def test_a_file_without_a_seal_passes(tmp_path: Path) -> None:

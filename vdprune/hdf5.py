@@ -11,10 +11,9 @@ from typing import Any
 import h5py
 
 from vdprune.errors import FileFormatError, VdpruneError
-from vdprune.storage import MAX_GZIP_RATIO, check_header, check_seal, seal, write_atomically
+from vdprune.storage import HDF5, MAX_GZIP_RATIO, check_header, check_seal, seal, write_atomically
 from vdprune.version import __version__
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _END_PLACES = {
     0: 40,
     1: 44,
@@ -175,7 +174,7 @@ def _check_end(path: Path) -> None:
     """
     with path.open("rb") as file:
         head = file.read(64)
-    place = _END_PLACES.get(head[8]) if head.startswith(_SIGNATURE) and len(head) > 8 else None
+    place = _END_PLACES.get(head[8]) if head.startswith(HDF5) and len(head) > 8 else None
     if place is None:
         return
     end, size = int.from_bytes(head[place : place + 8], "little"), path.stat().st_size

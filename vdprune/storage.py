@@ -12,8 +12,10 @@ from vdprune.version import __version__
 
 MARK = "vdprune"  # the maker that pages, pictures and files without a seal name
 PACKED = b"vdpk"  # what packed files begin with
+HDF5 = b"\x89HDF\r\n\x1a\n"  # and HDF5 files
 _SEAL = b"vdprune-sha256:"
 SEAL_SIZE = len(_SEAL) + 64
+_MOST_BEHIND = 4096  # bytes that are looked through for a seal that is not at the end
 MAX_GZIP_RATIO = 1100  # DEFLATE can't do better than 1032
 
 
@@ -106,6 +108,14 @@ def check_seal(path: Path) -> bool:
     except OSError as error:
         raise FileFormatError(f"{path} can't be read: {error.strerror or error}") from error
     start = data.rfind(_SEAL, max(0, len(data) - SEAL_SIZE))
+    # HDF5 says itself where it ends, and h5py may go on there
+    if start < 0 and not data.startswith(HDF5):
+        found = data.rfind(_SEAL, max(0, len(data) - SEAL_SIZE - _MOST_BEHIND))
+        if found >= 0:
+            raise FileFormatError(
+                f"{path} is damaged: {len(data) - found - SEAL_SIZE:,} bytes follow its checksum; use "
+                "another copy"
+            )
     if start >= 0 and len(data) - start < SEAL_SIZE:
         raise FileFormatError(f"{path} is cut short: its last bytes are missing; use another copy")
     if start >= 0 and seal(data[:start]) != data:

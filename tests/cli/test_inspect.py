@@ -24,7 +24,7 @@ def test_weight_files(run: Run, trained: Path) -> None:
     result = run("inspect", trained / "weights.h5")
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
-    assert "encoding csr; input 1x8x8" in lines
+    assert "encoding csr; weights float32; input 1x8x8" in lines
     assert [line.split() for line in lines[-3:]] == [
         ["5", "linear", "of", "4", "->", "100", "l2/W,", "l2/b"],
         ["6", "relu", "of", "5", "->", "100"],

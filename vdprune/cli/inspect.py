@@ -88,7 +88,9 @@ def _tell(loaded: "LoadedFile", result: dict[str, Any]) -> list[str]:
             f"recipe {result['recipe']}, seed {result['seed']}, {result['epochs']} epochs{last}"
         )
         return lines
-    lines += [f"encoding {result['encoding']}; input {_size(result['input_shape'])}", ""]
+    dtypes = {str(array.dtype) for array in loaded.weights.weights.values()}
+    encoding = f"encoding {result['encoding']}; weights {', '.join(sorted(dtypes))}"
+    lines += [f"{encoding}; input {_size(result['input_shape'])}", ""]
     nodes = loaded.weights.graph.nodes
     for number, (node, found) in enumerate(zip(nodes, result["operations"], strict=True), 1):
         inputs = ", ".join(map(str, node.inputs))

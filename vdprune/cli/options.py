@@ -1,7 +1,8 @@
 """Options that several subcommands share."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -181,12 +182,24 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
         name = key.replace("_", "-")
         if name in options:
             values[options[name].name] = _config_value(options[name], key, value, refuse)
-        elif key in section or (key not in commands and name not in anywhere):
+        elif key in config and isinstance(value, dict):
+            if key not in commands:
+                refuse(
+                    f"has a section [{key}], and no command of that name"
+                    f"{_hint(key, commands, '[{}]')}; there are {', '.join(commands)}"
+                )
+        elif key in section or name not in anywhere:
             refuse(
-                f"sets {key!r}, which `{ctx.info_name}` has no option for; it knows "
-                f"{', '.join(options)}"
+                f"sets {key!r}, which `{ctx.info_name}` has no option for{_hint(name, options, '{}')}; "
+                f"it knows {', '.join(options)}"
             )
     ctx.default_map = values
+
+
+def _hint(name: str, known: Iterable[str], written: str) -> str:
+    """Ask for a name that is nearly the same, if there is one."""
+    near = get_close_matches(name, list(known), 1)
+    return f", is {written.format(near[0])} meant?" if near else ""
 
 
 def _long_options(command: click.Command) -> dict[str, click.Option]:

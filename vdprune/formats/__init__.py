@@ -7,7 +7,7 @@ from typing import Any
 
 from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.formats.weights import Weights
-from vdprune.storage import PACKED
+from vdprune.storage import HDF5, PACKED
 
 __all__ = ["ENDINGS", "Weights", "check_format", "is_weight_file", "load_weights", "save_weights"]
 
@@ -26,7 +26,7 @@ _HOMES = {
     ".safetensors": ("safetensors_file", "write_safetensors", "read_safetensors"),
 }
 _TAKEN = {"graph", "header", "file"}
-_BEGINNINGS = {b"PK": ".npz", PACKED: ".packed", b"\x89HDF\r\n\x1a\n": ".h5"}
+_BEGINNINGS = {b"PK": ".npz", PACKED: ".packed", HDF5: ".h5"}
 
 
 def check_format(path: Path, format: str) -> None:
