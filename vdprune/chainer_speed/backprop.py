@@ -46,8 +46,10 @@ def backward(original: Any, variable: Any, *arguments: Any, **named: Any) -> Non
     if not is_plain:
         original(variable, *arguments, **named)
         return
+    node, one = variable._node, numpy.ones((), array.dtype)
     with chainer.using_config("enable_backprop", False):
-        _backpropagate([(variable._node, numpy.ones((), array.dtype))], None)
+        if not _hand_to_leaves(node._creator_node, one):
+            _backpropagate([(node, one)], None)
 
 
 def backpropagate(original: Any, outputs: Any, retain_grad: bool, loss_scale: Any) -> None:
@@ -126,6 +128,37 @@ class _Gradients:
             if variable is not None:
                 variable._grad_var, variable._grad = None, self._arrays.get(node)
                 variable._loss_scale = loss_scale
+
+
+def _hand_to_leaves(function: Any, g: Any) -> bool:
+    """Give gradients to inputs of a function that is all there is to go back through.
+
+    Args:
+        function: The function, or None.
+        g: Gradient of its result.
+
+    Returns:
+        Whether it is: it has one result, and no input that a function has made, or that has a gradient
+        already, or is there twice.
+    """
+    on_arrays = getattr(function, "backward_arrays", None)
+    if on_arrays is None or len(function.outputs) > 1 or function._n_local_function_hooks:
+        return False
+    inputs, wanted, variables = function.inputs, [], []
+    for i, node in enumerate(inputs):
+        if node._requires_grad:
+            variable = node.get_variable_or_none()
+            if node._creator_node or variable is None or variable._grad is not None:
+                return False
+            node._check_old_style_gradient()
+            wanted.append(i)
+            variables.append(variable)
+    if len(set(map(id, variables))) < len(variables):
+        return False
+    for variable, array in zip(variables, on_arrays(tuple(wanted), (g,)), strict=True):
+        array = numpy.asarray(array) if isinstance(array, numpy.generic) else array
+        variable._grad_var, variable._grad, variable._loss_scale = None, array, None
+    return True
 
 
 def _take_gradient(node: Any) -> Any:

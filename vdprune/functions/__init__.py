@@ -5,6 +5,7 @@ from vdprune.functions.cross_entropy import cross_entropy
 from vdprune.functions.distillation import distillation
 from vdprune.functions.joint_objective import joint_objective
 from vdprune.functions.kl_divergence import kl_divergence
+from vdprune.functions.linear_of_few import linear_of_few
 from vdprune.functions.local_reparameterisation import local_reparameterisation
 from vdprune.functions.log_alpha import is_kept, log_alpha
 from vdprune.functions.variational_dropout_convolution_2d import variational_dropout_convolution_2d
@@ -18,6 +19,7 @@ __all__ = [
     "is_kept",
     "joint_objective",
     "kl_divergence",
+    "linear_of_few",
     "local_reparameterisation",
     "log_alpha",
     "variational_dropout_convolution_2d",

@@ -3,7 +3,6 @@
 from typing import Any
 
 import chainer
-import chainer.functions as F
 import chainer.links as L
 import numpy
 
@@ -86,7 +85,7 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
             self._initialize_params(int(numpy.prod(x.shape[n_batch_axes:])))
         W = self.noiseless_W()
         if W is not None:
-            return F.linear(x, W, self.b, n_batch_axes=n_batch_axes)
+            return functions.linear_of_few(x, W, self.b, n_batch_axes)
         self._initialize_log_sigma2()
         y_and_divergence = functions.variational_dropout_linear(
             x,
