@@ -21,12 +21,12 @@ Minutes are those of the whole command: evaluation after each epoch, a teacher's
 images included. They were measured on two cores beside other work. Rows of several seeds have the
 mean, with the least and greatest in brackets. Each number of ours is in a file in
 [docs/results](docs/results); `python docs/make_results.py` makes this page of them, and
-`python -m experiments.results ARCH RECIPE` writes such files. So were the runs of `strong`, those of
-`paper` for LeNet-5 and those of the trial on test images, a file for each seed, which were then put
-into one. Those of `paper` for LeNet-300-100, and the trial with images held out, are older: they are
-what `vdprune train --json` printed, with seed, command and commit added by hand and the machine not
-noted. A + behind a commit says that files differed from it; "at its end" that the run was interrupted
-and went on, and may have begun at an earlier commit. Those are the runs of `paper` for LeNet-5.
+`python -m experiments.results ARCH RECIPE` writes such files. Of the runs of `strong`, those of
+`paper` for LeNet-5 and those of the trial on test images it wrote a file for each seed, which were then
+put into one. The trial with images held out is older: it is what `vdprune train --json` printed, with
+seed, command and commit added by hand and the machine not noted. A + behind a commit says that files
+differed from it; "at its end" that the run was interrupted and went on, and may have begun at an earlier
+commit. Those are the runs of `paper` for LeNet-5.
 """
 
 CHOICES = """\
