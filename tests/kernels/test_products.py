@@ -97,4 +97,8 @@ def test_what_is_not_finite_stays_in_its_row_and_column(value: float, dtype: str
     lay_out(right, numpy.arange(21), firsts, 0, len(panels), panels, squares)
     out = numpy.empty((9, 21), dtype)
     multiply(left.reshape(-1), 5, numpy.arange(5), 9, panels, firsts, 21, out.reshape(-1))
-    numpy.testing.assert_array_equal(out, left @ right)
+    with numpy.errstate(
+        invalid="ignore"
+    ):  # OpenBLAS for AVX-512 warns of numbers that are none of these
+        expected = left @ right
+    numpy.testing.assert_array_equal(out, expected)
