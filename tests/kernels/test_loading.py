@@ -1,5 +1,6 @@
+import contextlib
 import os
-import re
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from typing import Any
 import chainer
 import numpy
 import pytest
+from numba.core.caching import NullCache
 
 from vdprune.functions import variational_dropout_convolution_2d
 from vdprune.functions.sparse_products import SparseProducts
@@ -44,14 +46,25 @@ MODULES = (
 INNER = {"adam", "adam_of_all", "meet", "sample_turned"}
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
+import zlib
+
+import numpy
+
 from vdprune.kernels import loading
 
 loading._PATIENCE = {patience}
 loading.load_kernels(lambda: print("compiling", flush=True))
 
+from tests.kernels.test_linear import make_layers
 from tests.kernels.test_loading import list_kernels
+from vdprune.functions.linear_layers import LinearLayers
 
 print(sum(len(kernel.stats.cache_misses) for kernel in list_kernels().values()), "compiled")
+random = numpy.random.default_rng(0)
+layers = make_layers(random, [200, 100, 10], "f4")
+x, t = random.random((50, 200), "f4"), random.integers(0, 10, 50, "i4")
+loss, _, divergence, _, gradients = LinearLayers(layers, x).objective(t, 0.3, False)
+print(loss, divergence, zlib.crc32(b"".join(array.tobytes() for array in gradients)))
 """
 
 
@@ -98,9 +111,9 @@ def test_a_sparse_convolution_compiles_no_others() -> None:
     assert [len(kernel.signatures) for kernel in kernels] == before
 
 
-def test_compiles_once_and_says_so(tmp_path: Path) -> None:
+def test_compiles_once_and_says_so_and_the_first_run_is_as_the_others(tmp_path: Path) -> None:
     outputs = []
-    for patience in (0.5, 600):
+    for patience in (600, 0.5):
         result = subprocess.run(
             [sys.executable, "-c", SCRIPT.format(patience=patience)],
             env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
@@ -110,8 +123,45 @@ def test_compiles_once_and_says_so(tmp_path: Path) -> None:
         )
         assert result.returncode == 0, result.stderr
         outputs.append(result.stdout)
-    assert re.fullmatch(r"compiling\n[1-9]\d* compiled\n", outputs[0])
-    assert outputs[1] == "0 compiled\n"
+    compiled, numbers = outputs[1].splitlines()
+    assert compiled == "0 compiled"
+    assert outputs[0].splitlines() == ["compiling", compiled, numbers]
+
+
+@pytest.mark.parametrize("code", [0, 1, -signal.SIGINT, -signal.SIGTERM])
+def test_kernels_are_compiled_in_another_process(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        calls.append(command[-1].partition("loading.")[2])
+        return subprocess.CompletedProcess(command, code)
+
+    monkeypatch.setattr(loading, "_is_kept", lambda kernel: False)
+    monkeypatch.setattr(subprocess, "run", run)
+    for load, name in (
+        (loading.load_kernels, "_call_each"),
+        (loading.load_inference, "_call_inference"),
+    ):
+        calls.clear()
+        monkeypatch.setattr(loading, name, lambda: calls.append("here"))
+        context = pytest.raises(KeyboardInterrupt) if code < 0 else contextlib.nullcontext()
+        with context:
+            load(lambda: calls.append("said"))
+        assert calls == ["said", f"{name}()", *(["here"] if code >= 0 else [])]
+
+
+def test_kernels_that_can_not_be_kept_are_compiled_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loading._is_kept(orders.take_part)
+    monkeypatch.setattr(orders.take_part, "_cache", NullCache())
+    assert loading._is_kept(orders.take_part)
+
+
+def test_kernels_of_another_processor_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    codegen = type(orders.take_part.targetctx.codegen())
+    monkeypatch.setattr(codegen, "magic_tuple", lambda self: ("other", "processor", ""))
+    assert not loading._is_kept(orders.take_part)
 
 
 def test_the_timer_ends_with_the_loading(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,7 @@ class Progress:
 
     def tell_of_compiling(self) -> None:
         """Say why nothing happens."""
-        self.tell("compiling the kernels for this machine, once; it takes some seconds")
+        self.tell("compiling the kernels for this machine, once; it may take a minute")
 
     def end(self) -> None:
         """Take the bar away."""

@@ -60,7 +60,7 @@ def load_runtime(quiet: bool) -> None:
     """
     from vdprune.kernels.loading import load_inference
 
-    words = "compiling the kernels for this machine, once; it takes some seconds"
+    words = "compiling the kernels for this machine, once; it may take a minute"
     load_inference(lambda: None if quiet else click.echo(words, err=True))
 
 

@@ -1,22 +1,41 @@
-"""Kernels made ready before they are needed."""
+"""Kernels made ready before they are needed.
 
+They are compiled in another process, so that this one finds them compiled, as all later ones do: of a
+function that others call, which were compiled before it in the same process, it depends on that which
+of two versions is called, whose sums may be rounded differently.
+"""
+
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy
 from numba.core.dispatcher import Dispatcher
 
 _PATIENCE = 2.0  # seconds
+_SCRIPT = (
+    "import sys; sys.path[:] = {path!r}; from vdprune.kernels import loading; loading.{name}()"
+)
 _PACKAGE = f"{__package__}."
 
 
 def load_kernels(on_compile: Callable[[], object]) -> None:
-    """Load the compiled kernels for float32, or compile them, which takes some seconds once.
+    """Load the compiled kernels for float32, or compile them, which takes up to a minute, once.
 
     Args:
-        on_compile: Called when they have to be compiled and take long, from another thread.
+        on_compile: Called when they have to be compiled and take long, perhaps from another thread.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came while they were compiled.
     """
+    from vdprune.kernels import orders, sparse_convolution
+
+    # the first and the last
+    if not (_is_kept(orders.take_part) and _is_kept(sparse_convolution.correlate)):
+        _compile_elsewhere("_call_each", on_compile)
     _call(_call_each, on_compile)
 
 
@@ -25,8 +44,36 @@ def load_inference(on_compile: Callable[[], object]) -> None:
 
     Args:
         on_compile: As for `load_kernels`.
+
+    Raises:
+        KeyboardInterrupt: As for `load_kernels`.
     """
+    from vdprune.kernels import inference
+
+    if not _is_kept(inference.run):
+        _compile_elsewhere("_call_inference", on_compile)
     _call(_call_inference, on_compile)
+
+
+def _is_kept(kernel: Any) -> bool:
+    """Tell whether a kernel is there compiled, for this processor, or never will be."""
+    file = getattr(kernel._cache, "_cache_file", None)
+    if file is None:  # there is no place to keep it
+        return True
+    processor = kernel.targetctx.codegen().magic_tuple()
+    return any(key[1] == processor for key in file._load_index())
+
+
+def _compile_elsewhere(name: str, on_compile: Callable[[], object]) -> None:
+    """Have a function of this module compile kernels; if that fails they are compiled here."""
+    on_compile()
+    script = _SCRIPT.format(path=sys.path, name=name)
+    nowhere = subprocess.DEVNULL
+    code = subprocess.run(
+        [sys.executable, "-c", script], stdin=nowhere, stdout=nowhere, stderr=nowhere
+    ).returncode
+    if code in (-signal.SIGINT, -signal.SIGTERM):
+        raise KeyboardInterrupt
 
 
 def _call(function: Callable[[], object], on_compile: Callable[[], object]) -> None:

@@ -13,6 +13,7 @@ from chainer.backend import Device
 from chainer.training import Extension, Trainer
 from chainer.training.updaters import StandardUpdater
 
+from vdprune.blas import OneBlasThread
 from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdprune.datasets import Dataset
 from vdprune.devices import gpu_errors
@@ -181,7 +182,10 @@ class TrainingRun:
             # What overflows ends in a loss that is not finite, which says more than NumPy does.
             quiet = numpy.errstate(over="ignore", invalid="ignore")
             device = chainer.using_device(self.checkpoint.model.device)
-            with quiet, device, gpu_errors(", or take a smaller batch", self._tell_what_is_kept):
+            # two threads of a BLAS library wait long for each other where others want a processor, too
+            blas = OneBlasThread()
+            on_error = gpu_errors(", or take a smaller batch", self._tell_what_is_kept)
+            with quiet, device, blas, on_error:
                 while not self.is_finished:
                     if self._iterator.epoch >= self._ends[self._phase_number]:
                         self._phase_number += 1
