@@ -308,6 +308,21 @@ def test_closed_stdout_ends_without_a_traceback(trained: Path) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to a device that is full")
+def test_output_that_is_full_is_told(trained: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "vdprune", "inspect", "weights.h5", "--json"],
+            cwd=trained,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert result.returncode == 1
+    assert result.stderr.startswith("vdprune: error: the result can't be printed: No space left")
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("closed", ["1", "2"])
 def test_closed_output_is_no_bug(trained: Path, closed: str) -> None:
     result = subprocess.run(

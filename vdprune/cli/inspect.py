@@ -80,13 +80,14 @@ def _count_distinct(weights: "Weights") -> dict[str, int]:
 
 
 def _tell(loaded: "LoadedFile", result: dict[str, Any]) -> list[str]:
+    from vdprune.cli.progress import count_of
+
     lines = ["", f"{result['bytes']:,} bytes; {result['dataset'] or 'data unknown'}"]
     if loaded.weights is None:
         error = result["last_error"]
         last = "" if error is None else f", error {error:.2f} % after the last"
-        lines.append(
-            f"recipe {result['recipe']}, seed {result['seed']}, {result['epochs']} epochs{last}"
-        )
+        epochs = count_of(result["epochs"], "epoch")
+        lines.append(f"recipe {result['recipe']}, seed {result['seed']}, {epochs}{last}")
         return lines
     dtypes = {str(array.dtype) for array in loaded.weights.weights.values()}
     encoding = f"encoding {result['encoding']}; weights {', '.join(sorted(dtypes))}"

@@ -119,7 +119,8 @@ def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
     Raises:
         FileFormatError: It is missing, damaged or not a checkpoint.
     """
-    if path.is_file() and not _is_hdf5(path) and not is_weight_file(path):
+    _check_there(path)
+    if not _is_hdf5(path) and not is_weight_file(path):
         raise FileFormatError(
             f"{path} is not an HDF5 file: a checkpoint is wanted, as `vdprune train` writes it"
         )
@@ -127,7 +128,8 @@ def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
         load_weights(path)  # says so if it is none
         raise FileFormatError(
             f"{path} is an exported weight file, which no longer knows its weights' noise: give the "
-            "checkpoint, or the pruned file, that it was made from"
+            "checkpoint, or the pruned file, that it was made from; `vdprune convert` turns it into "
+            "another format"
         )
     loaded = checkpoint.load_checkpoint(path)
     try:
@@ -164,7 +166,7 @@ def load_its_dataset(path: Path, stored: str, given: str | None, data_root: Path
         ) from error
 
 
-def _format_of(path: Path) -> str:
+def _check_there(path: Path) -> None:
     if path.is_dir():
         raise FileFormatError(f"{str(path)!r} is a folder: give a file in it")
     if not path.is_file():
@@ -172,6 +174,12 @@ def _format_of(path: Path) -> str:
             f"there is no file {str(path)!r}: `vdprune train` writes checkpoint.h5, `vdprune prune` "
             "pruned.h5, `vdprune export` weights.h5; give another one by its name"
         )
+    if not path.stat().st_size:
+        raise FileFormatError(f"{path} is empty: use another copy")
+
+
+def _format_of(path: Path) -> str:
+    _check_there(path)
     if is_weight_file(path):
         return WEIGHTS_FORMAT
     if not _is_hdf5(path):

@@ -115,7 +115,15 @@ def _print_traceback() -> None:
 
 def _one_line(error: BaseException) -> str:
     text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{_place_of(error)}: {error.strerror}; choose another place, or make room there"
     return " ".join(text.split()) or type(error).__name__
+
+
+def _place_of(error: OSError) -> str:
+    if error.filename is None:  # all files of ours are written by name
+        return "the result can't be printed"
+    return f"{os.fsdecode(error.filename)} can't be used"
 
 
 def _where_to_look(error: click.ClickException) -> str:
