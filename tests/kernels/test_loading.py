@@ -152,6 +152,18 @@ def test_kernels_are_compiled_in_another_process(
         assert calls == ["said", f"{name}()", *(["here"] if code >= 0 else [])]
 
 
+@pytest.mark.parametrize("program", [None, "", "/no/python"])
+def test_without_a_python_to_start_they_are_compiled_here(
+    program: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(loading, "_is_kept", lambda kernel: False)
+    monkeypatch.setattr(loading, "_call_inference", lambda: calls.append(1))
+    monkeypatch.setattr(sys, "executable", program)
+    loading.load_inference(lambda: None)
+    assert calls == [1]
+
+
 def test_kernels_that_can_not_be_kept_are_compiled_here(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loading._is_kept(orders.take_part)
     monkeypatch.setattr(orders.take_part, "_cache", NullCache())

@@ -69,9 +69,11 @@ def _compile_elsewhere(name: str, on_compile: Callable[[], object]) -> None:
     on_compile()
     script = _SCRIPT.format(path=sys.path, name=name)
     nowhere = subprocess.DEVNULL
-    code = subprocess.run(
-        [sys.executable, "-c", script], stdin=nowhere, stdout=nowhere, stderr=nowhere
-    ).returncode
+    command = [sys.executable or "", "-c", script]  # a Python inside another program has none
+    try:
+        code = subprocess.run(command, stdin=nowhere, stdout=nowhere, stderr=nowhere).returncode
+    except OSError:
+        return
     if code in (-signal.SIGINT, -signal.SIGTERM):
         raise KeyboardInterrupt
 
