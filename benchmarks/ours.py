@@ -24,7 +24,7 @@ from vdprune.kernels.loading import load_kernels
 from vdprune.recipes.files import load_recipe
 from vdprune.threads import limited_threads
 from vdprune.training.callbacks import Callbacks
-from vdprune.training.extensions import OnEachStep, TrainingInterruptedError
+from vdprune.training.extensions import OnEachUpdate, TrainingInterruptedError
 from vdprune.training.start import start_checkpoint
 from vdprune.training.trainer import TrainingRun
 
@@ -113,7 +113,7 @@ def _train_own(
     )
     trainer = chainer.training.Trainer(updater, (steps, "iteration"), out=str(folder))
     trainer.extend(vdprune.Compaction(model))
-    trainer.extend(OnEachStep(on_step))
+    trainer.extend(OnEachUpdate(on_step))
     trainer.run()
 
 

@@ -146,3 +146,9 @@ def trained(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = run_vdprune(*step, cwd=folder)
         assert result.returncode == 0, result.stderr
     return folder
+
+
+@pytest.fixture
+def one_step_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each update of a training run be a single step, for tests that look between steps."""
+    monkeypatch.setattr("vdprune.training.multi_step._MOST", 0)

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from vdprune.training.batches import ArrayBatches as ArrayBatches
     from vdprune.training.batches import RowIterator as RowIterator
     from vdprune.training.extensions import Compaction as Compaction
+    from vdprune.training.multi_step import MultiStepUpdater as MultiStepUpdater
 
 _HOMES = {
     "Adam": "vdprune.training.adam",
     "ArrayBatches": "vdprune.training.batches",
     "Compaction": "vdprune.training.extensions",
     "Distillation": "vdprune.objective",
+    "MultiStepUpdater": "vdprune.training.multi_step",
     "RowIterator": "vdprune.training.batches",
     "VariationalDropoutChain": "vdprune.chain",
     "VariationalDropoutConvolution2D": "vdprune.links",

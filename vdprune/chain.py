@@ -42,10 +42,14 @@ class VariationalDropoutChain(Chain):
         statistics_interval: mean_p, sparsity and W/Wnz are counted anew once in so many training
             steps; on a GPU losses are checked then, too.
         **kwargs: For the next class in line, as an ordinary Chain's own arguments.
+
+    A class whose ``forward`` does the same with every batch may say so, by ``is_static = True`` beside
+    it; see `MultiStepUpdater`.
     """
 
     kl_coef: float
     iteration: int
+    is_static = False
 
     def __init__(
         self,
@@ -64,7 +68,7 @@ class VariationalDropoutChain(Chain):
         self._statistics: dict[str, float] | None = None
         self._losses_on_gpu = LossesOnGpu()
         self._compaction: dict[str, Alive] = {}
-        self._last_step = LayersOfLastStep()
+        self.last_step = LayersOfLastStep()
 
     def calc_loss(self, x: Any, t: Any, teacher_logits: Any = None) -> Variable:
         """Compute the joint objective of a batch: mean cross entropy + kl_coef * KL / N.
@@ -102,7 +106,7 @@ class VariationalDropoutChain(Chain):
                     compact(link, self._compaction[name])
         postpones = is_training and bool(links) and teacher_logits is None
         with ForwardPass(links, postpones):
-            objective = compute_objective(self, x, t, teacher_logits, links, self._last_step)
+            objective = compute_objective(self, x, t, teacher_logits, links, self.last_step)
             if is_training:
                 self._count_step(x, objective.loss, links)
         observation = {
@@ -114,10 +118,17 @@ class VariationalDropoutChain(Chain):
         }
         if is_training:
             observation.update(self._statistics or {})
-            if self.warm_up:
-                self.kl_coef = min(1.0, self.kl_coef + self.warm_up)
+            self.kl_coef = self.next_kl_coef(self.kl_coef)
         reporter.report(observation, self)
         return objective.loss
+
+    def next_kl_coef(self, kl_coef: float) -> float:
+        """Return what the weight of the KL divergence is a training step later.
+
+        Args:
+            kl_coef: What it is.
+        """
+        return min(1.0, kl_coef + self.warm_up) if self.warm_up else kl_coef
 
     def check_losses(self) -> None:
         """Make sure that the losses of all training steps so far were finite.
@@ -210,7 +221,7 @@ class VariationalDropoutChain(Chain):
         copied = super().copy(mode)
         copied._compaction = {}
         copied._losses_on_gpu = LossesOnGpu()
-        copied._last_step = LayersOfLastStep()
+        copied.last_step = LayersOfLastStep()
         return copied
 
     def to_variational_dropout(self, **kwargs: Any) -> conversion.ConversionReport:

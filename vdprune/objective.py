@@ -53,6 +53,7 @@ def compute_objective(
         ArgumentError: The network's ``num_train`` is not set, or ``distillation`` where there is a
             teacher.
     """
+    last_step.whole_network = None
     y = chain(x)
     if isinstance(y, Postponed):
         promise = y.promise
@@ -67,7 +68,7 @@ def compute_objective(
         return Objective(loss, class_loss.array, 0.0, accuracy)
     divergences = [link.kl_divergence() for link in links]
     loss, kl = joint_objective(
-        loss, divergences, chain.kl_coef, _checked_num_train(chain), _dropped_divergence(links)
+        loss, divergences, chain.kl_coef, checked_num_train(chain), dropped_divergence(links)
     )
     return Objective(loss, class_loss.array, kl.array, accuracy)
 
@@ -82,7 +83,7 @@ def _compute_at_once(
     others = [link.kl_divergence() for link in links if id(link.W) not in own]
     if len(others) + len(own) != len(links):  # a layer is passed twice
         return None
-    num_train, dropped = _checked_num_train(chain), _dropped_divergence(links)
+    num_train, dropped = checked_num_train(chain), dropped_divergence(links)
     return linear_objective(layers, t, others, chain.kl_coef, num_train, dropped, last_step)
 
 
@@ -101,7 +102,15 @@ def _listen(chain: Any, class_loss: Variable, y: Any, teacher_logits: Any) -> Va
     )
 
 
-def _checked_num_train(chain: Any) -> int:
+def checked_num_train(chain: Any) -> int:
+    """Return a network's number of training examples.
+
+    Args:
+        chain: The network.
+
+    Raises:
+        ArgumentError: It is not set.
+    """
     if not chain.num_train:
         raise ArgumentError(
             f"{type(chain).__name__}.num_train is {chain.num_train}: the KL divergence is divided by "
@@ -111,5 +120,13 @@ def _checked_num_train(chain: Any) -> int:
     return int(chain.num_train)
 
 
-def _dropped_divergence(links: list[Any]) -> float:
+def dropped_divergence(links: list[Any]) -> float:
+    """Add up the KL divergence of weights that are not trained any more.
+
+    Args:
+        links: Variational layers.
+
+    Returns:
+        The sum, in nats; 0 unless there are compacted ones among them.
+    """
     return sum(link.whole.dropped_divergence for link in links if link.whole)

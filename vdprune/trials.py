@@ -2,10 +2,6 @@
 
 import statistics
 
-_LENGTH = 8  # times in a row that a number of threads is tried
-_SETTLING = 3  # of those, until arrays are in the caches of those who work on them
-_PERIOD = 1000  # times from one trial to the next
-
 
 class Trials:
     """Finds out whether all threads or one alone do faster what is done again and again.
@@ -13,9 +9,15 @@ class Trials:
     Which it is depends on where the system puts them: of two processors that share no cache, each
     waits long for what the other has made. That changes while a program runs, so it is tried from time
     to time.
+
+    Args:
+        length: Times in a row that a number of threads is tried.
+        settling: Of those, until arrays are in the caches of those who work on them.
+        period: Times from one trial to the next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, length: int = 8, settling: int = 3, period: int = 1000) -> None:
+        self._length, self._settling, self._period = length, settling, period
         self._count = 0
         self._most = 1
         self._is_alone = False
@@ -31,7 +33,7 @@ class Trials:
             That, or 1.
         """
         self._most = most
-        return 1 if self._is_alone != (_LENGTH <= self._count < 2 * _LENGTH) else most
+        return 1 if self._is_alone != (self._length <= self._count < 2 * self._length) else most
 
     def note(self, seconds: float) -> None:
         """Take notice of how long that took.
@@ -41,12 +43,12 @@ class Trials:
         """
         if self._most < 2:
             return
-        if self._count < 2 * _LENGTH:
-            self._times[self._count // _LENGTH].append(seconds)
+        if self._count < 2 * self._length:
+            self._times[self._count // self._length].append(seconds)
         self._count += 1
-        if self._count == 2 * _LENGTH:
-            now, other = (statistics.median(times[_SETTLING:]) for times in self._times)
+        if self._count == 2 * self._length:
+            now, other = (statistics.median(times[self._settling :]) for times in self._times)
             self._is_alone ^= other < now
             self._times[0].clear()
             self._times[1].clear()
-        self._count %= _PERIOD
+        self._count %= self._period

@@ -71,6 +71,7 @@ def test_a_run_is_the_cpus(gpu: Any, data: Dataset, tmp_path: Path) -> None:  # 
             assert my_row[name] == pytest.approx(their_row[name], rel=1e-3), name
 
 
+@pytest.mark.usefixtures("one_step_at_a_time")
 def test_a_compacted_run_is_the_cpus(
     gpu: Any,
     data: Dataset,  # noqa: F811
@@ -152,6 +153,7 @@ def test_a_resumed_run_ends_where_it_would_have(
         assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
 
 
+@pytest.mark.usefixtures("one_step_at_a_time")
 @pytest.mark.parametrize("begins_on_gpu", [True, False])
 def test_a_run_goes_on_on_the_other_device(
     gpu: Any,

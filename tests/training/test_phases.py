@@ -25,6 +25,9 @@ from vdprune.training.extensions import TrainingInterruptedError
 from vdprune.training.lessons import Lessons
 from vdprune.training.trainer import TrainingRun
 
+# they look at the network at certain steps
+pytestmark = pytest.mark.usefixtures("one_step_at_a_time")
+
 CPU = chainer.get_device("@numpy")
 STEPS = 6  # an epoch of 300 examples in batches of 50
 DENSE = Phase("dense", 2, kind="dense")

@@ -24,6 +24,8 @@ class LeNet300(VariationalDropoutChain):
     form Han et al., "Learning both Weights and Connections", NIPS 2015.
     """
 
+    is_static = True
+
     def __init__(
         self,
         input_shape: tuple[int, ...] = (1, 28, 28),

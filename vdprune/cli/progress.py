@@ -27,6 +27,7 @@ class Progress:
         self._quiet = quiet
         self._should_stop = should_stop
         self._bar: tqdm | None = None
+        self._steps = 0  # that the bar has been told of
         self._epochs = 0
 
     @property
@@ -65,6 +66,7 @@ class Progress:
         if run.is_finished:
             click.echo(f"the run is complete: epoch {self._epochs} is done", err=True)
             return
+        self._steps = run.iteration
         if run.iteration:
             click.echo(f"going on after {count_of(run.iteration, 'step')}", err=True)
             before = describe_device(run.was_on or run.device.name)
@@ -129,7 +131,8 @@ class Progress:
 
     def _on_step(self, iteration: int) -> None:
         if self._bar is not None:
-            self._bar.update(1)
+            self._bar.update(iteration - self._steps)
+            self._steps = iteration
 
     def _on_epoch(self, row: dict[str, float]) -> None:
         if self._bar is not None:

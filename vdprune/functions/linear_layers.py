@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -24,9 +25,30 @@ from vdprune.kernels.constants import TILE_ROWS
 from vdprune.threads import get_team
 from vdprune.trials import Trials
 
+_TRIAL_OF_STEPS = (
+    50  # times that several steps are taken, until the number of threads is tried anew
+)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What batches are cut out of.
+
+    Args:
+        x: Examples, shape (n, width), contiguous; of the layers' dtype, or bytes with a scale and mean.
+        t: Their labels, int32, shape (n,), contiguous.
+        scale: What bytes are multiplied by.
+        mean: What is taken away then, of the layers' dtype, shape (width,), contiguous; else None.
+    """
+
+    x: Any
+    t: Any
+    scale: float = 1.0
+    mean: Any = None
+
 
 class LinearLayers:
-    """Layers on a batch: forward and then back, or both at once.
+    """Layers on a batch: forward and then back, or both at once, or several steps of training.
 
     Args:
         layers: The layers; their arrays are contiguous, of the dtype of x.
@@ -46,17 +68,15 @@ class LinearLayers:
         self._settings = numpy.empty((len(layers), 3))
         self._places, self._length = place_gradients(layers)
         tiles = sum([-(-layer.shape[0] // TILE_ROWS) for layer in layers])
-        # sum of the cross entropies, how many labels are right, and divergences
-        self._found = numpy.zeros(2 + tiles)
-        found = get_address(self._found)
+        self._found = numpy.zeros(orders.FOUND_BEFORE + tiles)
         self._order = numpy.zeros(orders.LENGTH, numpy.int64)
         self._order[orders.TABLE] = get_address(self._table)
         self._order[orders.SETTINGS] = get_address(self._settings)
-        self._order[orders.FOUND] = found
-        self._order[orders.DIVERGENCES] = found + 2 * self._found.itemsize
+        self._order[orders.FOUND] = get_address(self._found)
         self._order[[orders.ROWS, orders.TILES]] = len(layers), tiles
         self._order[[orders.BATCH, orders.WIDTH]] = x.shape
         self._trials = Trials()
+        self._trials_of_steps = Trials(length=1, settling=0, period=_TRIAL_OF_STEPS)
         self._begin(layers, x)
 
     def begin(self, layers: Sequence[LinearLayer], x: Any) -> bool:
@@ -71,8 +91,8 @@ class LinearLayers:
         """
         fits = (
             get_team().size == self._threads
-            and x.shape == self._x.shape
-            and x.dtype == self._x.dtype
+            and x.shape == self.x.shape
+            and x.dtype == self.x.dtype
             and len(layers) == len(self._layers)
             and all(map(LinearLayer.is_like, layers, self._layers))
         )
@@ -81,7 +101,7 @@ class LinearLayers:
         return fits
 
     def _begin(self, layers: Sequence[LinearLayer], x: Any) -> None:
-        self._layers, self._x = layers, x
+        self._layers, self.x = layers, x
         self._order[orders.INPUTS] = get_address(x)
         self._table[:, at.KEY0 : at.KEY1 + 1] = [layer.key for layer in layers]
         self._settings[:] = [
@@ -94,7 +114,7 @@ class LinearLayers:
         Returns:
             Those of the last layer, shape (batch, outputs), and the KL divergence of all weights.
         """
-        y = numpy.empty((len(self._x), self._layers[-1].shape[2]), self._x.dtype)
+        y = numpy.empty((len(self.x), self._layers[-1].shape[2]), self.x.dtype)
         with self._placed(at.RESULT, y):
             return y, self._carry_out(orders.FORWARD)
 
@@ -129,10 +149,73 @@ class LinearLayers:
             class, and then nothing else counts; the KL divergence; and what `backward` returns.
         """
         g_x, gradients = self._make_gradients(wants_x)
-        self._order[orders.LABELS] = get_address(t)
+        self._t, self._order[orders.LABELS] = t, get_address(t)
         divergence = self._carry_out(orders.OBJECTIVE, g_divergence, wants_x)
-        total, right = self._found[:2].tolist()
+        total, right = self._found[: orders.IS_DONE].tolist()
         return total / len(t), int(right), divergence, g_x, gradients
+
+    @property
+    def has_given_noise(self) -> bool:
+        """Whether draws are given, and not drawn anew in each step."""
+        return any(layer.noise is not None for layer in self._layers)
+
+    def list_gradients(self) -> list[tuple[int, int]]:
+        """List addresses of the layers' arrays and of their gradients, those of `objective`."""
+        arrays = at.WEIGHTS - at.G_WEIGHTS
+        return [
+            (int(self._table[row, field + arrays]), int(self._table[row, field]))
+            for row, field, *_ in self._places
+        ]
+
+    def several_steps(
+        self,
+        examples: Examples,
+        chosen: Any,
+        schedule: Any,
+        parameters: Any,
+        settings: tuple[float, ...],
+    ) -> Any:
+        """Go on with other batches as with that of `objective`, with Adam's update after each.
+
+        Args:
+            examples: What batches are cut out of; in the place of the batch and labels of `objective`.
+            chosen: Numbers of their examples, int64, shape (steps, batch).
+            schedule: For each step the weight of the KL divergence and Adam's step size, float64, shape
+                (steps, 2).
+            parameters: The parameters with the gradients of `objective`: see `order_layout`.
+            settings: Adam's beta1, beta2 and epsilon.
+
+        Returns:
+            What was found in each step: see `order_layout`. Before a step whose loss is not finite, or
+            with a label that is no class, it ends, as if that and later ones had not been asked for.
+        """
+        steps, order, team = len(chosen), self._order.copy(), get_team()
+        state = numpy.random.get_state()
+        keys = (numpy.random.random_sample((steps, len(self._layers), 2)) * 2**32).astype("i8")
+        found = numpy.zeros((steps, len(self._found)))
+        order[[orders.KIND, orders.STEPS]] = orders.SEVERAL_STEPS, steps
+        order[[orders.WANTS_INPUTS, orders.MEETING]] = 0
+        order[orders.PARAMETER_ROWS] = len(parameters)
+        for field, array in (
+            (orders.EXAMPLES, examples.x),
+            (orders.ALL_LABELS, examples.t),
+            (orders.MEAN, examples.mean),
+            (orders.CHOSEN, chosen),
+            (orders.KEYS, keys),
+            (orders.SCHEDULE, schedule),
+            (orders.PARAMETERS, parameters),
+            (orders.FOUND, found),
+        ):
+            order[field] = 0 if array is None else get_address(array)
+        threads = self._trials_of_steps.choose(min(team.worth(self._work), self._threads))
+        start = time.perf_counter()
+        team.carry_out(order, (*settings, examples.scale), self.x, threads)
+        self._trials_of_steps.note((time.perf_counter() - start) / steps)
+        done = int(found[:, orders.IS_DONE].sum())
+        if done < steps:
+            numpy.random.set_state(state)
+            numpy.random.random_sample((done, len(self._layers), 2))
+        return found[:done]
 
     @contextlib.contextmanager
     def _placed(self, field: int, array: Any) -> Iterator[None]:
@@ -145,14 +228,14 @@ class LinearLayers:
 
     def _make_gradients(self, wants_x: bool) -> tuple[Any, list[Any]]:
         """Make room for gradients, and let the table say where it is."""
-        room = numpy.empty(self._length, self._x.dtype)
+        room = numpy.empty(self._length, self.x.dtype)
         start, gradients = get_address(room), []
         for row, field, first, last, shape in self._places:
             self._table[row, field] = start + first * room.itemsize
             gradients.append(room[first:last].reshape(shape))
         g_x = None
         if wants_x:
-            g_x = numpy.empty_like(self._x)
+            g_x = numpy.empty_like(self.x)
             self._table[0, at.G_INPUTS] = get_address(g_x)
         return g_x, gradients
 
@@ -162,9 +245,9 @@ class LinearLayers:
         order[orders.KIND], order[orders.WANTS_INPUTS], order[orders.MEETING] = kind, wants_x, 0
         threads = self._trials.choose(min(team.worth(self._work), self._threads))
         start = time.perf_counter()
-        team.carry_out(order, (g_divergence,), self._x, threads)
+        team.carry_out(order, (g_divergence,), self.x, threads)
         self._trials.note(time.perf_counter() - start)
-        return math.fsum(self._found[2:].tolist())
+        return math.fsum(self._found[orders.FOUND_BEFORE :].tolist())
 
 
 class LayersOfLastStep:
@@ -172,6 +255,9 @@ class LayersOfLastStep:
 
     def __init__(self) -> None:
         self._kept: list[LinearLayers] = []
+        self.whole_network: LinearLayers | None = (
+            None  # if they were all there was of the last step
+        )
 
     def take(self, layers: Sequence[LinearLayer], x: Any) -> LinearLayers:
         """Return what was put here if it is of such arrays, or a new one.

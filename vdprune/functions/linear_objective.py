@@ -41,7 +41,7 @@ class LinearObjective(FirstOrderFunction):
     ) -> None:
         super().__init__()
         self._layers, self._t, self._constant = layers, t, constant
-        self._kl_coef, self._num_train, self._wants_x = kl_coef, num_train, wants_x
+        self._kl_coef, self._num_train, self.wants_x = kl_coef, num_train, wants_x
         self._last_step = last_step
         self._gradients: list[Any] | None = None
 
@@ -61,9 +61,10 @@ class LinearObjective(FirstOrderFunction):
         """Compute cross entropy and gradients; return the divergence of these layers' weights."""
         layers = self._last_step.take(self._layers, self._x)
         self._class_loss, self.right, divergence, g_x, gradients = layers.objective(
-            self._t, self._kl_coef / self._num_train, self._wants_x
+            self._t, self._kl_coef / self._num_train, self.wants_x
         )
         self._last_step.put(layers)
+        self.computed_by = layers
         self._gradients = [g_x, *gradients]
         return divergence
 
@@ -139,6 +140,8 @@ def linear_objective(
     (loss,) = function.apply((x, *parameters, *divergences))
     if function.right < 0:
         return None
+    if not divergences and not function.wants_x:
+        last_step.whole_network = function.computed_by
     return Objective(loss, function.class_loss, function.kl, function.accuracy)
 
 

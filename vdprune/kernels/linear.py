@@ -28,7 +28,14 @@ __all__ = ["backward", "forward"]
 
 @inlined
 def forward(
-    thread: int, threads: int, meeting: Any, layers: Any, settings: Any, x: Any, divergences: Any
+    thread: int,
+    threads: int,
+    meeting: Any,
+    met: int,
+    layers: Any,
+    settings: Any,
+    x: Any,
+    divergences: Any,
 ) -> int:
     """Draw the pre-activations of layers, one after the other.
 
@@ -36,6 +43,7 @@ def forward(
         thread: Number of the thread that does this.
         threads: How many do, each with this.
         meeting: How many have come to meet the others so far; an array of one int64, 0 at first.
+        met: How often threads have met there before.
         layers: A row for each layer: see `vdprune.kernels.linear_layout`.
         settings: Another.
         x: Inputs of the first, shape (batch, all inputs).
@@ -45,8 +53,7 @@ def forward(
     Returns:
         How often threads have met; -1 if they were stopped.
     """
-    met, batch, inputs = 0, x.shape[0], x
-    tiles = 0
+    batch, inputs, tiles = x.shape[0], x, 0
     for number in range(layers.shape[0]):
         layer = layers[number]
         varying, constants = prepare(thread, threads, layer, inputs)
@@ -79,21 +86,21 @@ def backward(
     x: Any,
     g_divergence: float,
     wants_x: bool,
-) -> bool:
+) -> int:
     """Compute the gradients of what `forward` was given; that of the results is with the last layer.
 
     Args:
         thread: As for `forward`.
         threads: As for `forward`.
         meeting: As for `forward`.
-        met: How often threads have met there before.
+        met: As for `forward`.
         layers: As for `forward`.
         x: As for `forward`.
         g_divergence: Gradient of the KL divergence.
         wants_x: Whether the gradient of x is wanted.
 
     Returns:
-        Whether it was not stopped.
+        As `forward` does.
     """
     batch = x.shape[0]
     for number in range(layers.shape[0] - 1, -1, -1):
@@ -106,12 +113,12 @@ def backward(
         if has_more:
             met += 1
             if not meet(meeting, met * threads):
-                return False
+                return -1
             through_relu = number > 0 and layers[number - 1, at.HAS_RELU] != 0
             gradients_of_inputs(thread, threads, layer, inputs, through_relu)
         gradients_of_weights(thread, threads, layer, g_divergence, batch, x)
         if has_more:
             met += 1
             if not meet(meeting, met * threads):
-                return False
-    return True
+                return -1
+    return met

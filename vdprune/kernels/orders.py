@@ -10,6 +10,7 @@ import numpy
 
 from vdprune.kernels import linear
 from vdprune.kernels import order_layout as at
+from vdprune.kernels.batches import take_batch
 from vdprune.kernels.compiled import compiled, inlined
 from vdprune.kernels.cpu import adam_of_all, cross_entropy
 from vdprune.kernels.linear_layout import ALL_OUTPUTS, FIELDS, G_RESULT, RESULT, SETTINGS
@@ -17,7 +18,7 @@ from vdprune.kernels.pointers import array_at
 from vdprune.kernels.waiting import count_up, meet, stay_awake
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "1ba5f8e6bf5242e4"
+_TAKEN_FROM_ELSEWHERE = "8c1421bef4ec7465"
 
 __all__ = ["take_part"]
 
@@ -29,36 +30,73 @@ _REAL = numpy.zeros(1, numpy.float64)
 @inlined
 def _carry_out(thread: int, threads: int, order: Any, numbers: Any, like: Any) -> None:
     """Do a thread's part of what is ordered."""
-    rows = order[at.ROWS]
-    if order[at.KIND] == at.ADAM:
+    kind, rows = order[at.KIND], order[at.ROWS]
+    beta1, beta2, epsilon, rate = numbers[0], numbers[1], numbers[2], numbers[3]
+    if kind == at.ADAM:
         parameters = array_at(order[at.TABLE], (rows, at.PARAMETER_FIELDS), _INTEGER)
-        beta1, beta2, epsilon, rate = numbers[0], numbers[1], numbers[2], numbers[3]
         adam_of_all(thread, threads, parameters, like, beta1, beta2, epsilon, rate)
         return
     layers = array_at(order[at.TABLE], (rows, FIELDS), _INTEGER)
     settings = array_at(order[at.SETTINGS], (rows, SETTINGS), _REAL)
     x = array_at(order[at.INPUTS], (order[at.BATCH], order[at.WIDTH]), like)
     meeting = order[at.MEETING : at.MEETING + 1]
-    batch, is_objective, met = order[at.BATCH], order[at.KIND] == at.OBJECTIVE, 0
-    found = array_at(order[at.FOUND], (2,), _REAL)
-    if order[at.KIND] != at.BACKWARD:
-        divergences = array_at(order[at.DIVERGENCES], (order[at.TILES],), _REAL)
-        met = linear.forward(thread, threads, meeting, layers, settings, x, divergences)
-    if is_objective and met >= 0:
-        if thread == 0:
-            last = layers[rows - 1]
-            t, shape = array_at(order[at.LABELS], (batch,), _LABEL), (batch, last[ALL_OUTPUTS])
-            y, g = array_at(last[RESULT], shape, like), array_at(last[G_RESULT], shape, like)
-            found[0], found[1] = cross_entropy(y, t, g)
-            for i in range(batch):
-                for j in range(last[ALL_OUTPUTS]):
-                    g[i, j] *= like.dtype.type(1.0 / batch)
-        met += 1
-        if not meet(meeting, met * threads):
-            met = -1
-    if order[at.KIND] != at.FORWARD and met >= 0 and not (is_objective and found[1] < 0):
-        g_divergence, wants_x = numbers[0], order[at.WANTS_INPUTS] != 0
-        linear.backward(thread, threads, meeting, met, layers, x, g_divergence, wants_x)
+    is_several, found_length = kind == at.SEVERAL_STEPS, at.FOUND_BEFORE + order[at.TILES]
+    g_divergence, met = numbers[0], 0
+    for step in range(order[at.STEPS] if is_several else 1):
+        found_at = order[at.FOUND] + step * found_length * _REAL.itemsize
+        found = array_at(found_at, (found_length,), _REAL)
+        if is_several:
+            schedule_at = order[at.SCHEDULE] + step * at.SCHEDULE_FIELDS * _REAL.itemsize
+            schedule = array_at(schedule_at, (at.SCHEDULE_FIELDS,), _REAL)
+            g_divergence, rate = schedule[at.G_DIVERGENCE], schedule[at.RATE]
+            take_batch(thread, threads, order, step, numbers[3], layers, x)
+            met += 1
+            if not meet(meeting, met * threads):
+                return
+        if kind != at.BACKWARD:
+            divergences = found[at.FOUND_BEFORE :]
+            met = linear.forward(thread, threads, meeting, met, layers, settings, x, divergences)
+        if kind >= at.OBJECTIVE and met >= 0:
+            if thread == 0:
+                _compare_with_labels(order, layers[rows - 1], like, found)
+            met += 1
+            if not meet(meeting, met * threads) or found[at.RIGHT] < 0:
+                return
+        if kind == at.FORWARD or met < 0:
+            return
+        if is_several and not _is_finite(found, order[at.BATCH], g_divergence, like):
+            return
+        wants_x = order[at.WANTS_INPUTS] != 0
+        met = linear.backward(thread, threads, meeting, met, layers, x, g_divergence, wants_x)
+        if is_several:
+            met += 1
+            if met <= 0 or not meet(meeting, met * threads):
+                return
+            shape = order[at.PARAMETER_ROWS], at.PARAMETER_FIELDS
+            parameters = array_at(order[at.PARAMETERS], shape, _INTEGER)
+            adam_of_all(thread, threads, parameters, like, beta1, beta2, epsilon, rate)
+            if thread == 0:
+                found[at.IS_DONE] = 1
+
+
+@inlined
+def _compare_with_labels(order: Any, last: Any, like: Any, found: Any) -> None:
+    """Compute the cross entropy of the last layer's results, and its gradient."""
+    batch, classes = order[at.BATCH], last[ALL_OUTPUTS]
+    t = array_at(order[at.LABELS], (batch,), _LABEL)
+    y = array_at(last[RESULT], (batch, classes), like)
+    g = array_at(last[G_RESULT], (batch, classes), like)
+    found[at.CROSS_ENTROPY], found[at.RIGHT] = cross_entropy(y, t, g)
+    for i in range(batch):
+        for j in range(classes):
+            g[i, j] *= like.dtype.type(1.0 / batch)
+
+
+@compiled
+def _is_finite(found: Any, batch: int, g_divergence: float, like: Any) -> bool:
+    """Tell whether the objective is a number in the parameters' dtype."""
+    total = found[at.FOUND_BEFORE :].sum() * g_divergence + found[at.CROSS_ENTROPY] / batch
+    return bool(numpy.isfinite(like.dtype.type(total)))
 
 
 # One function for all roles: for each, all kernels would be compiled anew.

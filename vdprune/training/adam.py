@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import chainer.optimizers
@@ -31,11 +32,12 @@ class _Updates:
         self._waiting: dict[Any, list[Any]] = {}
         self._is_collecting = False
         self._on_cpu = _ParametersOnCpu()
+        self._orders = 0  # of the last step
 
     @contextlib.contextmanager
     def collecting(self) -> Iterator[None]:
         """Let parameters wait, until the end at the latest."""
-        self._is_collecting, self._t = True, 0
+        self._is_collecting, self._t, self._orders = True, 0, 0
         try:
             yield
         finally:
@@ -52,6 +54,7 @@ class _Updates:
     def update_waiting(self) -> None:
         """Update what waits."""
         waiting, self._waiting = self._waiting, {}
+        self._orders += len(waiting)
         for (device, _, settings), parameters in waiting.items():
             if device is None:
                 self._on_cpu.update(parameters, settings)
@@ -59,15 +62,19 @@ class _Updates:
             with parameters[0][0].device:
                 kernels.cuda.adam(parameters, *settings)
 
+    def find_only_order(self) -> "_ParametersOnCpu | None":
+        """Return what was updated in the last step, if that was by one order on the CPU."""
+        return self._on_cpu if self._orders == 1 and self._on_cpu.settings else None
+
     def at(self, hyperparam: Any, t: int) -> tuple[float, ...] | None:
         """Return beta1, beta2, epsilon and the step size of a step; None if it is not a plain one."""
         if len(vars(hyperparam)) > 1:  # a parameter's own
-            return self._compute(hyperparam.get_dict(), t)
+            return self.compute(hyperparam.get_dict(), t)
         if self._t != t or not self._is_collecting:
-            self._t, self._settings = t, self._compute(vars(hyperparam.parent), t)
+            self._t, self._settings = t, self.compute(vars(hyperparam.parent), t)
         return self._settings
 
-    def _compute(self, values: dict[str, Any], t: int) -> tuple[float, ...] | None:
+    def compute(self, values: Mapping[str, Any], t: int) -> tuple[float, ...] | None:
         if values["weight_decay_rate"] or values["amsgrad"] or values["adabound"]:
             return None
         if values["eps"] and not numpy.float32(values["eps"]):
@@ -82,7 +89,8 @@ class _ParametersOnCpu:
 
     def __init__(self) -> None:
         self._known: list[Any] = []
-        self._table = numpy.zeros((0, orders.PARAMETER_FIELDS), numpy.int64)
+        self.settings: tuple[float, ...] = ()
+        self.table = numpy.zeros((0, orders.PARAMETER_FIELDS), numpy.int64)
 
     def update(self, parameters: list[Any], settings: tuple[float, ...]) -> None:
         """Update parameters: threads have a part each of those that are large enough.
@@ -93,16 +101,16 @@ class _ParametersOnCpu:
         """
         if len(parameters) != len(self._known) or not all(map(_is_known, parameters, self._known)):
             addresses = [[*map(get_address, arrays), arrays[0].size] for arrays in parameters]
-            self._table = numpy.array(addresses, numpy.int64)
+            self.table = numpy.array(addresses, numpy.int64)
         else:
-            self._table[:, 1] = [get_address(arrays[1]) for arrays in parameters]
-        self._known = [(data, m, v) for data, _, m, v in parameters]
+            self.table[:, 1] = [get_address(arrays[1]) for arrays in parameters]
+        self._known, self.settings = [(data, m, v) for data, _, m, v in parameters], settings
         order = numpy.zeros(orders.LENGTH, numpy.int64)
-        order[[orders.KIND, orders.TABLE]] = orders.ADAM, get_address(self._table)
+        order[[orders.KIND, orders.TABLE]] = orders.ADAM, get_address(self.table)
         order[orders.ROWS] = len(parameters)
         team = get_team()
         # A gradient in another processor's cache is far away, so threads that made it stay with it.
-        count = max(team.count_for_layers, team.worth(_WORK * int(self._table[:, 4].sum())))
+        count = max(team.count_for_layers, team.worth(_WORK * int(self.table[:, 4].sum())))
         team.carry_out(order, settings, parameters[0][0], count)
 
     def __reduce__(self) -> Any:
@@ -186,6 +194,21 @@ def _choose(*arrays: Any) -> Fused | None:
     return choose_fused(*arrays)
 
 
+@dataclass(frozen=True)
+class Step:
+    """What an update of all parameters did.
+
+    Args:
+        parameters: The parameters, their gradients and moments: see `vdprune.kernels.order_layout`.
+        settings: beta1, beta2 and epsilon.
+        step_sizes: Returns those of the next steps, so many.
+    """
+
+    parameters: Any
+    settings: tuple[float, ...]
+    step_sizes: Callable[[int], list[float]]
+
+
 class Adam(chainer.optimizers.Adam):
     """``chainer.optimizers.Adam`` with the same arguments, results and saved state, and faster."""
 
@@ -210,3 +233,42 @@ class Adam(chainer.optimizers.Adam):
         self._updates.update_waiting()
         if any([param._grad is None for param in self.target.params()]):  # noqa: C419, faster
             super().reallocate_cleared_grads()
+
+    def find_step(self) -> Step | None:
+        """Find out what the last update did, so that it can be done again without Chainer.
+
+        Returns:
+            That; None if it was not one order, on the CPU, for all parameters that are updated.
+        """
+        rules, order, hooks = self._enabled_rules(), self._updates.find_only_order(), self._hookable
+        is_plain = (
+            order is not None
+            and self._loss_scale is None
+            and not (hooks._pre_update_hooks or hooks._post_update_hooks)
+            and len(rules) == len(order.table)
+        )
+        if not is_plain or order is None:
+            return None
+        hyperparam, t = vars(self.hyperparam), rules[0].t
+        if order.settings != self._updates.compute(hyperparam, t):
+            return None  # parameters have their own
+
+        def step_sizes(steps: int) -> list[float]:
+            settings = [self._updates.compute(hyperparam, t + 1 + step) for step in range(steps)]
+            return [each[3] for each in settings if each is not None]
+
+        return Step(order.table, order.settings[:3], step_sizes)
+
+    def count_steps(self, steps: int) -> None:
+        """Take notice of updates that were done without it.
+
+        Args:
+            steps: How many.
+        """
+        self.t += steps
+        for rule in self._enabled_rules():
+            rule.t += steps
+
+    def _enabled_rules(self) -> list[Any]:
+        rules = [parameter.update_rule for parameter in self.target.params()]
+        return [rule for rule in rules if rule is not None and rule.enabled]

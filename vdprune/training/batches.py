@@ -34,6 +34,26 @@ class RowIterator(SerialIterator):
 
     next = __next__
 
+    def take_more(self, most: int) -> Any:
+        """Take further batches, to the last but one of the epoch, all in one update.
+
+        Args:
+            most: How many, at most.
+
+        Returns:
+            Numbers of their rows, shape (batches, rows), int64; there may be none.
+        """
+        state: Any = self._state
+        first, size = state.current_position, self.batch_size
+        n = len(self.dataset if state.order is None else state.order)
+        is_over = not self.repeat and state.epoch > 0
+        count = 0 if is_over else max(0, min(most, (n - 1 - first) // size))
+        last = first + count * size
+        numbers = numpy.arange(first, last) if state.order is None else state.order[first:last]
+        if count:
+            self._state = state._replace(current_position=last, is_new_epoch=False)
+        return numpy.ascontiguousarray(numbers, numpy.int64).reshape(count, size)
+
 
 class ArrayBatches(Converter):
     """Converter for an updater or evaluator whose iterator yields row numbers.

@@ -10,9 +10,9 @@ class Callbacks:
     """What a run tells and asks while it runs.
 
     Args:
-        on_step: Called after each step with the number of steps done.
+        on_step: Called after each update with the number of steps done: see `MultiStepUpdater`.
         on_epoch: Called after each epoch with its row of the history.
-        should_stop: Asked after each step whether to save and stop.
+        should_stop: Asked after each update whether to save and stop.
     """
 
     on_step: Callable[[int], Any] = lambda iteration: None

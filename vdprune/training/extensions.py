@@ -98,6 +98,11 @@ class Cuts(Extension):
             for epoch, sparsity in cut.steps():
                 self._due.setdefault(first_step(epoch), []).append((cut, sparsity))
 
+    @property
+    def steps(self) -> list[int]:
+        """Numbers of steps after which there is something to cut."""
+        return list(self._due)
+
     def initialize(self, trainer: Trainer) -> None:
         """Cut what is due before the first step, or before the one that a resumed run goes on with."""
         self(trainer)
@@ -209,10 +214,10 @@ class EpochLog(Extension):
 
     def __call__(self, trainer: Trainer) -> None:
         """Take in a step's observation; at the end of an epoch make its row."""
-        observation = trainer.observation
-        self._sums.add([observation[name] for name in _OBSERVED])
-        self._steps += 1
         updater = trainer.updater
+        for observation in getattr(updater, "observations", ()) or [trainer.observation]:
+            self._sums.add([observation[name] for name in _OBSERVED])
+            self._steps += 1
         if not updater.is_new_epoch:
             return
         optimizer = updater.get_optimizer("main")
@@ -293,8 +298,8 @@ class RandomOnGpu(Extension):
         cuda.cupy.random.seed(int(random.randint(2**32, dtype=numpy.uint64)))
 
 
-class OnEachStep(Extension):
-    """Calls a function after each step.
+class OnEachUpdate(Extension):
+    """Calls a function after each of the updater's updates.
 
     Args:
         callback: Called with the number of steps done.

@@ -11,7 +11,6 @@ import h5py
 import numpy
 from chainer.backend import Device
 from chainer.training import Extension, Trainer
-from chainer.training.updaters import StandardUpdater
 
 from vdprune.blas import OneBlasThread
 from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -31,12 +30,13 @@ from vdprune.training.extensions import (
     Compaction,
     Cuts,
     EpochLog,
-    OnEachStep,
+    OnEachUpdate,
     RandomOnGpu,
     Schedules,
 )
 from vdprune.training.files import best_path
 from vdprune.training.lessons import Lessons
+from vdprune.training.multi_step import MultiStepUpdater
 from vdprune.training.phases import configure_links, enter_phase, make_optimizer
 from vdprune.training.start import check_data
 from vdprune.training.state import load_state, save_state
@@ -204,19 +204,21 @@ class TrainingRun:
             enter_phase(model, phase, self.recipe.initial_log_sigma2)
             self._is_in_phase = True
         configure_links(model, phase)
-        updater = StandardUpdater(
+        extensions = list(self._extensions(phase, self._ends[number] - phase.epochs))
+        updater = MultiStepUpdater(
             self._iterator,
             self._optimizer,
             converter=self._lessons.batches(phase),
             device=self.device,
             loss_func=model.calc_loss,
+            pauses=[step for each in extensions if isinstance(each, Cuts) for step in each.steps],
         )
         updater.iteration = self._iteration
         end = self._ends[number]
         trainer = Trainer(
             updater, lambda trainer: trainer.updater.epoch >= end, out=str(self.out.parent)
         )
-        for extension in self._extensions(phase, end - phase.epochs):
+        for extension in extensions:
             trainer.extend(extension)
         trainer.run(show_loop_exception_msg=False)
 
@@ -230,7 +232,7 @@ class TrainingRun:
             return min(count_steps(epoch), count_steps(phase.epochs) - 1)
 
         model, recipe = self.checkpoint.model, self.recipe
-        yield OnEachStep(self._count_step)
+        yield OnEachUpdate(self._count_step)
         yield self._log
         yield Schedules(phase, start)
         yield self._compaction

@@ -1,0 +1,152 @@
+"""An updater for Chainer's trainer that takes several training steps at once where it can."""
+
+import math
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy
+from chainer import config, reporter
+from chainer.dataset import convert
+from chainer.training.updaters import StandardUpdater
+
+from vdprune.chain import VariationalDropoutChain
+from vdprune.training.adam import Adam
+from vdprune.training.batches import ArrayBatches, RowIterator
+from vdprune.training.repetition import Repetition, find_repetition
+
+_SECONDS = 0.05  # that an update may take: signals wait for its end
+_MOST = 100  # steps
+
+
+class MultiStepUpdater(StandardUpdater):
+    """Chainer's StandardUpdater, which takes several steps in an update where that changes no result.
+
+    The first step of an update is an ordinary one. If the network is nothing but variational linear
+    layers with ReLU between them, further ones do the same to further batches without going through
+    Python, which otherwise takes as long as the mathematics. They are the same steps, bit for bit;
+    ``iteration`` grows by as many, as the trainer's triggers see, and what the chain reports is the
+    mean of them all. An update ends before the last step of an epoch, and where the chain's
+    ``statistics_interval`` does.
+
+    It needs a `RowIterator`, `ArrayBatches` of examples and labels, `Adam`, ``calc_loss``, and a chain
+    which says that its ``forward`` does the same with every batch::
+
+        class Net(VariationalDropoutChain):
+            is_static = True
+            ...
+
+        updater = MultiStepUpdater(
+            RowIterator(len(x), 100),
+            Adam().setup(model),
+            converter=ArrayBatches(x, t),
+            loss_func=model.calc_loss,
+        )
+
+    With anything else it takes one step at a time.
+
+    Args:
+        *args: Those of StandardUpdater.
+        pauses: Numbers of steps at which an update ends, as an extension has something to do there.
+        **kwargs: More arguments of StandardUpdater.
+
+    Its ``observations`` are those of each step of the last update, if it had several.
+    """
+
+    def __init__(self, *args: Any, pauses: Iterable[int] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.observations: list[dict[str, Any]] = []
+        self._pauses = sorted(pauses)
+        self._seconds = math.inf  # that one of several steps took last
+
+    def update_core(self) -> None:
+        """Take one step, and then others that are like it."""
+        self.observations = []
+        if not (_is_heard() and self._may_repeat()):
+            super().update_core()
+            return
+        iterator, optimizer = self._iterators["main"], self._optimizers["main"]
+        start = time.perf_counter()
+        batch = self._take_step(iterator.next())
+        seconds = time.perf_counter() - start
+        if iterator.is_new_epoch:
+            if self.auto_new_epoch:
+                optimizer.new_epoch(auto=True)
+            return
+        count = self._count_steps(optimizer.target, seconds)
+        repetition = count and find_repetition(
+            optimizer.target, optimizer, self.converter, batch[0]
+        )
+        if repetition:
+            chosen = iterator.take_more(count)
+            if len(chosen):
+                self._go_on(repetition, chosen)
+
+    def _take_step(self, numbers: Any) -> Any:
+        """Take an ordinary step; return its batch."""
+        batch = convert._call_converter(self.converter, numbers, self.input_device)
+        self._optimizers["main"].update(self.loss_func, *batch)
+        return batch
+
+    def _may_repeat(self) -> bool:
+        """Whether all that takes part in a step is known."""
+        optimizer, converter = self._optimizers["main"], self.converter
+        model = optimizer.target
+        return (
+            type(optimizer) is Adam
+            and isinstance(model, VariationalDropoutChain)
+            and model.xp is numpy
+            and _is_static(type(model))
+            and self.loss_func == model.calc_loss
+            and type(model).calc_loss is VariationalDropoutChain.calc_loss
+            and type(self._iterators["main"]) is RowIterator
+            and type(converter) is ArrayBatches
+            and len(converter.arrays) == 2
+            and bool(config.train)
+        )
+
+    def _count_steps(self, model: VariationalDropoutChain, seconds: float) -> int:
+        """Count the steps that may follow one that took so long, until something else is to be done."""
+        until_statistics = -model.iteration % model.statistics_interval
+        done = self.iteration + 1
+        until_pause = [pause - done for pause in self._pauses if pause >= done][:1]
+        in_time = int(_SECONDS / min(seconds, self._seconds))
+        return min([_MOST, in_time, until_statistics, *until_pause])
+
+    def _go_on(self, repetition: Repetition, chosen: Any) -> None:
+        """Take further steps, and let everybody know."""
+        self._observe()
+        start = time.perf_counter()
+        reports = repetition.take(chosen)
+        self._seconds = (time.perf_counter() - start) / max(1, len(reports))
+        self.iteration += len(reports)
+        for report in reports:
+            reporter.report(report, repetition.model)
+            self._observe()
+        for numbers in chosen[len(reports) :]:  # the first one raises the error that there is
+            self._take_step(numbers)
+            self.iteration += 1
+            self._observe()
+        first, *_, last = self.observations
+        for name in last:
+            if last[name] is not first[name]:  # statistics are those of the first step
+                values = [float(each[name]) for each in self.observations]
+                reporter.get_current_reporter().observation[name] = math.fsum(values) / len(values)
+
+    def _observe(self) -> None:
+        self.observations.append(dict(reporter.get_current_reporter().observation))
+
+
+def _is_heard() -> bool:
+    """Whether there is somebody to report to, as a trainer."""
+    return bool(reporter._get_reporters())
+
+
+def _is_static(chain: type) -> bool:
+    """Whether the class that ``forward`` is from, or one derived from it, says that it is static."""
+    for each in chain.__mro__:
+        if "is_static" in vars(each):
+            return bool(vars(each)["is_static"])
+        if "forward" in vars(each):
+            return False
+    return False
