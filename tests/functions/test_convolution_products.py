@@ -145,23 +145,26 @@ def test_has_outputs(stride: Any, pad: Any, dilate: Any, expected: bool) -> None
 
 @pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])
 @pytest.mark.parametrize("place", [(0, 0), (3, 4), (5, 5)])
-def test_what_is_not_finite_is_not_lost(value: float, place: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("size", "tile"), [(6, 2), (8, 4)])
+def test_what_is_not_finite_is_not_lost(
+    size: int, tile: int, value: float, place: tuple[int, int]
+) -> None:
     """It reaches all outputs that a direct convolution takes it to, and no other tile's or image's."""
-    x, W = numpy.random.randn(2, 3, 6, 6), numpy.random.randn(2, 3, 3, 3)
+    x, W = numpy.random.randn(2, 3, size, size), numpy.random.randn(2, 3, 3, 3)
     x[(0, 1, *place)] = value
     found = []
-    for way in (
-        UnfoldedProducts(W.shape, PLAIN, 1, (6, 6)),
-        WinogradProducts(W.shape, (1, 1), (6, 6)),
-    ):
+    winograd = WinogradProducts(W.shape, (1, 1), (size, size))
+    assert winograd.tile == tile
+    for way in (UnfoldedProducts(W.shape, PLAIN, 1, (size, size)), winograd):
         with numpy.errstate(invalid="ignore"):
             rows = way.outputs(way.weights(W), way.inputs(x), 2)
-        found.append(~numpy.isfinite(rows_to_images(rows, way.steps(2), (2, 2, 6, 6))))
+        found.append(~numpy.isfinite(rows_to_images(rows, way.steps(2), (2, 2, size, size))))
     direct, mine = found
     assert direct.any()
     assert not (direct & ~mine).any()
-    tiles = direct.reshape(2, 2, 3, 2, 3, 2).any(axis=(3, 5))
-    assert not (mine.reshape(2, 2, 3, 2, 3, 2).any(axis=(3, 5)) & ~tiles).any()
+    shape = 2, 2, size // tile, tile, size // tile, tile
+    tiles = direct.reshape(shape).any(axis=(3, 5))
+    assert not (mine.reshape(shape).any(axis=(3, 5)) & ~tiles).any()
 
 
 def test_what_is_rounded_stays_near() -> None:

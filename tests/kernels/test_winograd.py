@@ -16,6 +16,7 @@ TOLERANCE = {"f4": 1e-4, "f8": 1e-12}
     filters=st.integers(1, 17),
     pad=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     is_squared=st.booleans(),
+    tile=st.sampled_from([2, 4]),
     dtype=st.sampled_from(["f4", "f8"]),
 )
 @settings(deadline=None)
@@ -24,6 +25,7 @@ def test_it_is_a_convolution(
     filters: int,
     pad: tuple[int, int],
     is_squared: bool,
+    tile: int,
     dtype: str,
 ) -> None:
     images, channels, height, width = sizes
@@ -34,15 +36,16 @@ def test_it_is_a_convolution(
     random = numpy.random.default_rng(0)
     x = random.standard_normal((images, channels, height, width)).astype(dtype)
     W = random.standard_normal((filters, channels, 3, 3)).astype(dtype)
-    tiles = [(n + 1) // 2 for n in out_size]
+    tiles = [-(-n // tile) for n in out_size]
+    side, filter_basis = tile + 2, winograd.FILTER_BASES[tile].astype(dtype)
 
-    padded = numpy.zeros((images, 2 * tiles[0] + 2, 2 * tiles[1] + 2, channels), dtype)
+    padded = numpy.zeros((images, *(tile * n + 2 for n in tiles), channels), dtype)
     winograd.channels_last(x, *pad, padded)
-    basis = numpy.full((16, images, *tiles, channels), numpy.nan, dtype)
+    basis = numpy.full((side**2, images, *tiles, channels), numpy.nan, dtype)
     winograd.transform_inputs(padded, is_squared, basis)
-    weights = (winograd.FILTER_BASIS.astype(dtype) @ W.reshape(-1, 9).T).reshape(16, filters, -1)
+    weights = (filter_basis @ W.reshape(-1, 9).T).reshape(side**2, filters, -1)
     products = numpy.einsum("bnijc,bfc->bnijf", basis, weights)
-    y = numpy.full((images, *(2 * n for n in tiles), filters), numpy.nan, dtype)
+    y = numpy.full((images, *(tile * n for n in tiles), filters), numpy.nan, dtype)
     winograd.transform_outputs(numpy.ascontiguousarray(products), y)
     found = numpy.full((images, filters, *out_size), numpy.nan, dtype)
     winograd.channels_first(y, 0, 0, found)
@@ -78,18 +81,19 @@ def test_images_that_reach_beyond_the_last_tile_are_cut() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 3, 4, 5), (1, 2, 1, 16)])
-def test_transposes(sizes: tuple[int, int, int, int]) -> None:
+@pytest.mark.parametrize("tile", [2, 4])
+def test_transposes(tile: int, sizes: tuple[int, int, int, int]) -> None:
     """<f(x), g> = <x, f_back(g)>."""
     images, down, across, channels = sizes
     random = numpy.random.default_rng(0)
-    x = random.standard_normal((images, 2 * down + 2, 2 * across + 2, channels))
-    basis, g_basis = random.standard_normal((2, 16, images, down, across, channels))
+    x = random.standard_normal((images, tile * down + 2, tile * across + 2, channels))
+    basis, g_basis = random.standard_normal((2, (tile + 2) ** 2, images, down, across, channels))
     winograd.transform_inputs(x, False, basis)
     g_x = numpy.full_like(x, numpy.nan)
     winograd.transform_inputs_back(g_basis, g_x)
     assert (basis * g_basis).sum() == pytest.approx((x * g_x).sum())
 
-    y = numpy.full((images, 2 * down, 2 * across, channels), numpy.nan)
+    y = numpy.full((images, tile * down, tile * across, channels), numpy.nan)
     winograd.transform_outputs(basis, y)
     g = random.standard_normal(y.shape)
     back = numpy.full_like(basis, numpy.nan)

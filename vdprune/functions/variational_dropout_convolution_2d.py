@@ -93,7 +93,6 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
         flat_g = g.reshape(self.slopes.shape)
         tasks = [partial(self._carry_back, task, flat_g, g_x) for task in self.tasks]
         g_mean, g_variance, g_b = (sum(parts) for parts in zip(*get_team().run(tasks), strict=True))
-        g_mean, g_variance = self.way.weights_back(g_mean), self.way.weights_back(g_variance)
         kernels.cpu.weight_gradients(
             *_flat(self.W, self.alpha, self.slope),
             self.mask_variance,
@@ -122,7 +121,7 @@ class VariationalDropoutConvolution2DFunction(ConvolutionalLayer, CpuVariational
                 by_square = self.way.inputs_gradient(variance, g_variances, x, laid_out)
                 by_x = self.way.inputs_gradient(mean, g_means, x, laid_out)
                 kernels.convolution.combine(*_flat(x, by_x, by_square, g_x[block]))
-        return g_mean, g_variance, g_b
+        return self.way.weights_back(g_mean), self.way.weights_back(g_variance), g_b
 
     def _part(self, g: Any, slopes: Any, g_b: Any) -> tuple[Any, Any]:
         """Lay out what comes back to the means of outputs and to their variances."""

@@ -9,7 +9,7 @@ from vdprune import kernels
 
 
 class WinogradProducts:
-    """Filters of 3x3 weights with stride 1 take 4/9 of the products: see `vdprune.kernels.winograd`.
+    """Filters of 3x3 weights with stride 1 take 1/4 or 4/9 of it: see `vdprune.kernels.winograd`.
 
     Args:
         W_shape: Shape of the weights.
@@ -22,8 +22,11 @@ class WinogradProducts:
     ) -> None:
         self.W_shape, self.pad = W_shape, pad
         self.out_size, self.pixels = out_size, math.prod(out_size)
-        self.down, self.across = ((length + 1) // 2 for length in out_size)
-        self.numbers_per_image = 16 * self.W_shape[1] * self.down * self.across
+        # large tiles take fewer multiplications, unless too much of them is beyond the edges
+        self.tile = min(2, 4, key=lambda tile: (tile + 2) ** 2 * math.prod(_count(tile, out_size)))
+        self.down, self.across = _count(self.tile, out_size)
+        self.products = (self.tile + 2) ** 2
+        self.numbers_per_image = self.products * self.W_shape[1] * self.down * self.across
         self.multiplications_per_image = W_shape[0] * self.numbers_per_image
 
     def steps(self, images: int) -> tuple[int, int]:
@@ -32,20 +35,22 @@ class WinogradProducts:
 
     def weights(self, W: Any) -> Any:
         """Lay out weights."""
-        basis = kernels.winograd.FILTER_BASIS.astype(W.dtype)
-        return numpy.dot(basis, W.reshape(-1, 9).T).reshape(16, *self.W_shape[:2])
+        basis = kernels.winograd.FILTER_BASES[self.tile].astype(W.dtype)
+        return numpy.dot(basis, W.reshape(-1, 9).T).reshape(self.products, *self.W_shape[:2])
 
     def weights_back(self, g: Any) -> Any:
         """Carry gradients back through `weights`."""
-        basis = kernels.winograd.FILTER_BASIS.astype(g.dtype)
-        return numpy.dot(g.reshape(16, -1).T, basis).reshape(self.W_shape)
+        basis = kernels.winograd.FILTER_BASES[self.tile].astype(g.dtype)
+        return numpy.dot(g.reshape(self.products, -1).T, basis).reshape(self.W_shape)
 
     def inputs(self, x: Any) -> Any:
         """Lay out images: as they are, padded and with channels last, and in the other basis."""
-        shape = len(x), 2 * self.down + 2, 2 * self.across + 2, x.shape[1]
+        shape = len(x), self.tile * self.down + 2, self.tile * self.across + 2, x.shape[1]
         padded = numpy.zeros(shape, x.dtype)
         kernels.winograd.channels_last(x, *self.pad, padded)
-        columns = numpy.empty((16, len(x) * self.down * self.across, x.shape[1]), x.dtype)
+        columns = numpy.empty(
+            (self.products, len(x) * self.down * self.across, x.shape[1]), x.dtype
+        )
         kernels.winograd.transform_inputs(padded, False, self._as_basis(columns, len(x)))
         return padded, columns
 
@@ -78,7 +83,9 @@ class WinogradProducts:
         y[:, self.out_size[0] :] = 0
         y[:, :, self.out_size[1] :] = 0
         kernels.winograd.channels_last(rows, 0, 0, y)
-        products = numpy.empty((16, images * self.down * self.across, rows.shape[1]), g.dtype)
+        products = numpy.empty(
+            (self.products, images * self.down * self.across, rows.shape[1]), g.dtype
+        )
         kernels.winograd.transform_outputs_back(y, self._as_basis(products, images))
         return products
 
@@ -96,8 +103,14 @@ class WinogradProducts:
         return g_x
 
     def _empty_outputs(self, images: int, products: Any) -> Any:
-        shape = images, 2 * self.down, 2 * self.across, self.W_shape[0]
+        shape = images, self.tile * self.down, self.tile * self.across, self.W_shape[0]
         return numpy.empty(shape, products.dtype)
 
     def _as_basis(self, products: Any, images: int) -> Any:
-        return products.reshape(16, images, self.down, self.across, -1)
+        return products.reshape(self.products, images, self.down, self.across, -1)
+
+
+def _count(tile: int, out_size: tuple[int, ...]) -> tuple[int, int]:
+    """Count the tiles of the outputs, down and across."""
+    height, width = out_size
+    return -(-height // tile), -(-width // tile)

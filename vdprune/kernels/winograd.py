@@ -1,14 +1,16 @@
-"""Convolutions of stride 1 with 3x3 filters in 16 matrix products of a ninth each, for 4/9 of the work.
+"""Convolutions of stride 1 with 3x3 filters in products of matrices for 1/4 or 4/9 of the work.
 
-Winograd's F(2x2, 3x3): the four outputs of a 2x2 tile come from the 4x4 pixels around it by 16
-multiplications instead of 36. Pixels, filters and outputs are changed into other bases in which that
-is so; a product of matrices per element of the basis then sums over the channels.
+Winograd's F(4x4, 3x3) and F(2x2, 3x3): the 16 outputs of a 4x4 tile come from the 6x6 pixels around it
+by 36 multiplications instead of 144, the four of a 2x2 tile from 4x4 pixels by 16 instead of 36. Pixels,
+filters and outputs are changed into other bases in which that is so; a product of matrices per element
+of the basis then sums over the channels.
 
 Inside, channels come last, so that all loops are over neighbours: images have the shape (images, height,
-width, channels), with their padding and whole tiles, and bases (16, images, tiles down, tiles across,
-channels). Each function ending in "back" is the transpose of the one before.
+width, channels), with their padding and whole tiles, and bases (36 or 16, images, tiles down, tiles
+across, channels). Each function ending in "back" is the transpose of the one before.
 
-Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section 4.1.
+Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, sections 4.1 and
+4.3.
 """
 
 from typing import Any
@@ -17,9 +19,13 @@ import numpy
 from numpy import uintp
 
 from vdprune.kernels.compiled import compiled
+from vdprune.kernels.winograd_lines import inputs, inputs_back, outputs, outputs_back
+
+# See vdprune/kernels/cpu.py.
+_TAKEN_FROM_ELSEWHERE = "14d01920e81961cd"
 
 __all__ = [
-    "FILTER_BASIS",
+    "FILTER_BASES",
     "channels_first",
     "channels_last",
     "transform_inputs",
@@ -28,9 +34,12 @@ __all__ = [
     "transform_outputs_back",
 ]
 
-_G = numpy.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-# What makes the 16 numbers of the other basis from the 9 of a filter.
-FILTER_BASIS = numpy.kron(_G, _G)
+_G = {
+    2: numpy.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
+    4: numpy.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24,
+}
+# By the size of tiles: what makes the 16 or 36 numbers of the other basis from the 9 of a filter.
+FILTER_BASES = {tile: numpy.kron(G, G) for tile, G in _G.items()}
 _CHANNELS = uintp(8)  # transposed together: as many as a vector has
 
 
@@ -88,37 +97,29 @@ def transform_inputs(x: Any, is_squared: bool, basis: Any) -> None:
     """Change the pixels around each tile into the other basis.
 
     Args:
-        x: Images, padded, shape (images, 2 * down + 2, 2 * across + 2, channels).
+        x: Images, padded, shape (images, tile * down + 2, tile * across + 2, channels).
         is_squared: Whether the pixels are squared first, in place.
         basis: Result.
     """
+    side, tile = _sizes(basis)
     _, images, down, across, channels = basis.shape
     c, size = uintp(channels), uintp(images * down * across * channels)
-    row_size = uintp((2 * across + 2) * channels)
-    mixed = numpy.empty((4, (2 * across + 2) * channels), x.dtype)
+    row_size = (tile * uintp(across) + uintp(2)) * c
+    mixed = numpy.empty(side * row_size, x.dtype)
     flat, out = x.reshape(-1), basis.reshape(-1)
     if is_squared:
         for k in range(flat.size):
             flat[k] *= flat[k]
-    tile = uintp(0)
+    place = uintp(0)
     for n in range(images):
-        for r in range(down):
-            a = uintp(n * x.shape[1] + 2 * r) * row_size
-            b, d, e = a + row_size, a + uintp(2) * row_size, a + uintp(3) * row_size
-            _minus(flat, a, d, mixed[0], uintp(0), row_size)
-            _plus(flat, b, d, mixed[1], uintp(0), row_size)
-            _minus(flat, d, b, mixed[2], uintp(0), row_size)
-            _minus(flat, b, e, mixed[3], uintp(0), row_size)
+        for r in range(uintp(down)):
+            first = (uintp(n * x.shape[1]) + tile * r) * row_size
+            inputs(tile, flat, first, row_size, mixed, uintp(0), row_size, row_size)
             for t in range(uintp(across)):
-                p = uintp(2) * t * c
-                q, s, u = p + c, p + uintp(2) * c, p + uintp(3) * c
-                for i in range(uintp(4)):
-                    first = uintp(4) * i * size + tile
-                    _minus(mixed[i], p, s, out, first, c)
-                    _plus(mixed[i], q, s, out, first + size, c)
-                    _minus(mixed[i], s, q, out, first + uintp(2) * size, c)
-                    _minus(mixed[i], q, u, out, first + uintp(3) * size, c)
-                tile += c
+                for i in range(side):
+                    source = i * row_size + tile * t * c
+                    inputs(tile, mixed, source, c, out, i * side * size + place, size, c)
+                place += c
 
 
 @compiled
@@ -129,36 +130,24 @@ def transform_inputs_back(basis: Any, x: Any) -> None:
         basis: Gradients of its result.
         x: Result, shaped like the padded images.
     """
+    side, tile = _sizes(basis)
     _, images, down, across, channels = basis.shape
     c, size = uintp(channels), uintp(images * down * across * channels)
-    row_size = uintp((2 * across + 2) * channels)
-    mixed = numpy.empty((4, (2 * across + 2) * channels), x.dtype)
+    row_size = (tile * uintp(across) + uintp(2)) * c
+    mixed = numpy.empty(side * row_size, x.dtype)
     flat, out = basis.reshape(-1), x.reshape(-1)
     out[:] = 0
-    tile = uintp(0)
+    place = uintp(0)
     for n in range(images):
-        for r in range(down):
+        for r in range(uintp(down)):
             mixed[:] = 0
             for t in range(uintp(across)):
-                p = uintp(2) * t * c
-                for i in range(uintp(4)):
-                    first = uintp(4) * i * size + tile
-                    second, third = first + size, first + uintp(2) * size
-                    fourth = first + uintp(3) * size
-                    _spread_back(flat, first, second, third, fourth, mixed[i], p, c)
-                tile += c
-            a = uintp(n * x.shape[1] + 2 * r) * row_size
-            lines = mixed.reshape(-1)
-            _spread_back(
-                lines,
-                uintp(0),
-                row_size,
-                uintp(2) * row_size,
-                uintp(3) * row_size,
-                out,
-                a,
-                row_size,
-            )
+                for i in range(side):
+                    target = i * row_size + tile * t * c
+                    inputs_back(tile, flat, i * side * size + place, size, mixed, target, c, c)
+                place += c
+            first = (uintp(n * x.shape[1]) + tile * r) * row_size
+            inputs_back(tile, mixed, uintp(0), row_size, out, first, row_size, row_size)
 
 
 @compiled
@@ -167,27 +156,24 @@ def transform_outputs(basis: Any, y: Any) -> None:
 
     Args:
         basis: Products.
-        y: Result, shape (images, 2 * down, 2 * across, channels).
+        y: Result, shape (images, tile * down, tile * across, channels).
     """
+    side, tile = _sizes(basis)
     _, images, down, across, channels = basis.shape
     c, row_size = uintp(channels), uintp(across * channels)
     size = uintp(images * down) * row_size
-    mixed = numpy.empty((2, 4 * across * channels), y.dtype)
+    mixed = numpy.empty(tile * side * row_size, y.dtype)
     flat, out = basis.reshape(-1), y.reshape(-1)
     first, line = uintp(0), uintp(0)
     for _ in range(images * down):
-        for j in range(uintp(4)):
-            p = first + j * size
-            q, r, s = p + uintp(4) * size, p + uintp(8) * size, p + uintp(12) * size
-            _sum(flat, p, q, r, mixed[0], j * row_size, row_size)
-            _difference(flat, q, r, s, mixed[1], j * row_size, row_size)
-        for a in range(2):
+        for j in range(side):
+            source, step = first + j * size, side * size
+            outputs(tile, flat, source, step, mixed, j * row_size, side * row_size, row_size)
+        for a in range(tile):
             for t in range(uintp(across)):
-                p = t * c
-                q, r, s = p + row_size, p + uintp(2) * row_size, p + uintp(3) * row_size
-                _sum(mixed[a], p, q, r, out, line, c)
-                _difference(mixed[a], q, r, s, out, line + c, c)
-                line += uintp(2) * c
+                source = a * side * row_size + t * c
+                outputs(tile, mixed, source, row_size, out, line, c, c)
+                line += tile * c
         first += row_size
 
 
@@ -196,75 +182,30 @@ def transform_outputs_back(g: Any, basis: Any) -> None:
     """Carry gradients back through `transform_outputs`.
 
     Args:
-        g: Gradients of the outputs, shape (images, 2 * down, 2 * across, channels).
+        g: Gradients of the outputs, shape (images, tile * down, tile * across, channels).
         basis: Result.
     """
+    side, tile = _sizes(basis)
     _, images, down, across, channels = basis.shape
     c, row_size = uintp(channels), uintp(across * channels)
     size = uintp(images * down) * row_size
-    mixed = numpy.empty((2, 4 * across * channels), g.dtype)
-    lines = mixed.reshape(-1)
+    mixed = numpy.empty(tile * side * row_size, g.dtype)
     flat, out = g.reshape(-1), basis.reshape(-1)
     first, line = uintp(0), uintp(0)
     for _ in range(images * down):
-        for a in range(2):
+        for a in range(tile):
             for t in range(uintp(across)):
-                _spread(flat, line, line + c, mixed[a], t * c, row_size, c)
-                line += uintp(2) * c
-        for j in range(uintp(4)):
-            even = j * row_size
-            odd = even + uintp(4) * row_size
-            _spread(lines, even, odd, out, first + j * size, uintp(4) * size, row_size)
+                target = a * side * row_size + t * c
+                outputs_back(tile, flat, line, c, mixed, target, row_size, c)
+                line += tile * c
+        for j in range(side):
+            target, step = first + j * size, side * size
+            outputs_back(tile, mixed, j * row_size, side * row_size, out, target, step, row_size)
         first += row_size
 
 
 @compiled
-def _plus(x: Any, a: Any, b: Any, out: Any, start: Any, count: Any) -> None:
-    for k in range(count):
-        out[start + k] = x[a + k] + x[b + k]
-
-
-@compiled
-def _minus(x: Any, a: Any, b: Any, out: Any, start: Any, count: Any) -> None:
-    for k in range(count):
-        out[start + k] = x[a + k] - x[b + k]
-
-
-@compiled
-def _sum(x: Any, a: Any, b: Any, c: Any, out: Any, start: Any, count: Any) -> None:
-    for k in range(count):
-        out[start + k] = x[a + k] + x[b + k] + x[c + k]
-
-
-@compiled
-def _difference(x: Any, a: Any, b: Any, c: Any, out: Any, start: Any, count: Any) -> None:
-    for k in range(count):
-        out[start + k] = x[a + k] - x[b + k] - x[c + k]
-
-
-@compiled
-def _spread(x: Any, even: Any, odd: Any, out: Any, start: Any, step: Any, count: Any) -> None:
-    """Carry two outputs back to the four that they were made of."""
-    for k in range(count):
-        out[start + k] = x[even + k]
-    _plus(x, even, odd, out, start + step, count)
-    _minus(x, even, odd, out, start + uintp(2) * step, count)
-    last = start + uintp(3) * step
-    for k in range(count):
-        out[last + k] = -x[odd + k]
-
-
-@compiled
-def _spread_back(x: Any, p: Any, q: Any, r: Any, s: Any, out: Any, start: Any, count: Any) -> None:
-    """Carry four elements of the basis back to what they were made of, which lies together."""
-    for k in range(count):
-        out[start + k] += x[p + k]
-    start += count
-    for k in range(count):
-        out[start + k] += x[q + k] - x[r + k] + x[s + k]
-    start += count
-    for k in range(count):
-        out[start + k] += x[q + k] - x[p + k] + x[r + k]
-    start += count
-    for k in range(count):
-        out[start + k] -= x[s + k]
+def _sizes(basis: Any) -> tuple[Any, Any]:
+    """Return how many pixels a side of a tile has with those around it, and without."""
+    side = uintp(4) if basis.shape[0] == 16 else uintp(6)
+    return side, side - uintp(2)
