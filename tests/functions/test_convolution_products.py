@@ -143,6 +143,16 @@ def test_has_outputs(stride: Any, pad: Any, dilate: Any, expected: bool) -> None
     assert has_outputs(x, W, (stride, pad, dilate)) is expected
 
 
+@pytest.mark.parametrize(
+    ("out_size", "tile"),
+    [((2, 2), 2), ((3, 3), 4), ((4, 4), 4), ((6, 6), 2), ((7, 7), 4), ((2, 30), 2), ((32, 32), 4)],
+)
+def test_tiles_are_those_that_take_fewer_multiplications(
+    out_size: tuple[int, int], tile: int
+) -> None:
+    assert WinogradProducts((16, 16, 3, 3), (1, 1), out_size).tile == tile
+
+
 @pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])
 @pytest.mark.parametrize("place", [(0, 0), (3, 4), (5, 5)])
 @pytest.mark.parametrize(("size", "tile"), [(6, 2), (8, 4)])

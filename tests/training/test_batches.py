@@ -35,6 +35,48 @@ def test_batches_are_those_of_chainer_in_their_order(shuffle: bool, is_ours: boo
             numpy.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("n", [1, 9, 10, 11, 70, 77])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("most", [0, 2, 100])
+def test_several_batches_are_those_that_would_follow(n: int, shuffle: bool, most: int) -> None:
+    iterators = []
+    for _ in range(2):
+        numpy.random.seed(3)
+        iterators.append(RowIterator(n, 10, shuffle=shuffle))
+    expected, iterator = iterators
+    for _ in range(12):
+        state = numpy.random.get_state()
+        numbers = expected.next()
+        numpy.random.set_state(state)
+        numpy.testing.assert_array_equal(iterator.next(), numbers)
+        before = iterator.previous_epoch_detail
+        epoch, found = iterator.epoch, iterator.take_more(most)
+        assert len(found) <= most
+        assert found.shape[1:] == (10,)
+        assert found.dtype == numpy.int64 and found.flags.c_contiguous
+        assert (iterator.epoch, iterator.previous_epoch_detail) == (epoch, before)
+        for numbers in found:
+            numpy.testing.assert_array_equal(numbers, expected.next())
+            assert not expected.is_new_epoch
+        if most == 100:  # the next one is the last of the epoch
+            assert expected.current_position + 10 >= n
+        assert iterator.epoch_detail == expected.epoch_detail
+        assert iterator.is_new_epoch == expected.is_new_epoch
+
+
+def test_an_order_of_some_of_the_rows() -> None:
+    iterator = RowIterator(77, 10, order_sampler=lambda order, position: numpy.arange(25))
+    assert iterator.take_more(100).tolist() == [list(range(10)), list(range(10, 20))]
+    assert iterator.next().tolist() == [*range(20, 25), *range(5)]
+
+
+def test_after_the_last_of_batches_that_are_not_repeated_there_are_no_more() -> None:
+    iterator = RowIterator(30, 10, repeat=False)
+    assert len(iterator.take_more(100)) == 2
+    iterator.next()
+    assert len(iterator.take_more(100)) == 0
+
+
 def test_updater_and_evaluator_take_them() -> None:
     model = L.Classifier(L.Linear(6, 5))
     optimizer = chainer.optimizers.SGD().setup(model)
