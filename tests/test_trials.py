@@ -59,6 +59,15 @@ def test_a_late_one_does_not_count() -> None:
     assert found.count(2) > 0.97 * len(found)
 
 
+def test_it_may_begin_without_a_trial() -> None:
+    times = {1: 1.0, 2: 2.0}
+    trials = Trials(length=3, settling=1, period=100, begins=False)
+    found = list(choices(trials, lambda _, count: times[count]))
+    assert set(found[:97]) == {2}
+    assert found[97:200] == [1] * 100 + [2] * 3
+    assert 0.02 < found.count(2) / len(found) < 0.04
+
+
 def test_one_thread_has_no_choice() -> None:
     trials = Trials()
     assert set(choices(trials, lambda *_: 1.0, most=1)) == {1}

@@ -14,11 +14,14 @@ class Trials:
         length: Times in a row that a number of threads is tried.
         settling: Of those, until arrays are in the caches of those who work on them.
         period: Times from one trial to the next.
+        begins: Whether it begins with a trial; else with all threads, for a period.
     """
 
-    def __init__(self, length: int = 8, settling: int = 3, period: int = 1000) -> None:
+    def __init__(
+        self, length: int = 8, settling: int = 3, period: int = 1000, begins: bool = True
+    ) -> None:
         self._length, self._settling, self._period = length, settling, period
-        self._count = 0
+        self._count = 0 if begins else 2 * length
         self._most = 1
         self._is_alone = False
         self._times: tuple[list[float], list[float]] = [], []

@@ -25,9 +25,10 @@ from vdprune.kernels.constants import TILE_ROWS
 from vdprune.threads import get_team
 from vdprune.trials import Trials
 
-_TRIAL_OF_STEPS = (
-    50  # times that several steps are taken, until the number of threads is tried anew
-)
+
+def make_trials_of_steps() -> Trials:
+    """Make what finds out how many threads take several steps fastest, each time for 50 ms or so."""
+    return Trials(length=3, settling=1, period=100, begins=False)
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,12 @@ class LinearLayers:
     Args:
         layers: The layers; their arrays are contiguous, of the dtype of x.
         x: Inputs of the first, shape (batch, all its inputs), contiguous.
+        trials_of_steps: What `make_trials_of_steps` made; None for new ones.
     """
 
-    def __init__(self, layers: Sequence[LinearLayer], x: Any) -> None:
+    def __init__(
+        self, layers: Sequence[LinearLayer], x: Any, trials_of_steps: Trials | None = None
+    ) -> None:
         shapes = tuple([layer.shape for layer in layers])
         self._threads = get_team().size
         places, size, self._work = plan(shapes, len(x), x.itemsize, self._threads)
@@ -76,7 +80,7 @@ class LinearLayers:
         self._order[[orders.ROWS, orders.TILES]] = len(layers), tiles
         self._order[[orders.BATCH, orders.WIDTH]] = x.shape
         self._trials = Trials()
-        self._trials_of_steps = Trials(length=1, settling=0, period=_TRIAL_OF_STEPS)
+        self._trials_of_steps = trials_of_steps or make_trials_of_steps()
         self._begin(layers, x)
 
     def begin(self, layers: Sequence[LinearLayer], x: Any) -> bool:
@@ -255,6 +259,7 @@ class LayersOfLastStep:
 
     def __init__(self) -> None:
         self._kept: list[LinearLayers] = []
+        self._trials_of_steps = make_trials_of_steps()
         self.whole_network: LinearLayers | None = (
             None  # if they were all there was of the last step
         )
@@ -270,10 +275,12 @@ class LayersOfLastStep:
             Those; nobody else gets them meanwhile.
         """
         try:
-            kept = self._kept.pop()
+            kept: LinearLayers | None = self._kept.pop()
         except IndexError:
-            return LinearLayers(layers, x)
-        return kept if kept.begin(layers, x) else LinearLayers(layers, x)
+            kept = None
+        if kept is None or not kept.begin(layers, x):
+            kept = LinearLayers(layers, x, self._trials_of_steps)
+        return kept
 
     def put(self, layers: LinearLayers) -> None:
         """Put layers here that are done with a batch."""
