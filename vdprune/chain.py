@@ -9,7 +9,7 @@ from chainer import Chain, Variable, as_array, reporter
 
 from vdprune import conversion
 from vdprune.finiteness import LossesOnGpu, check_finite
-from vdprune.functions.linear_layers import LayersOfLastStep
+from vdprune.functions.last_step import LayersOfLastStep
 from vdprune.functions.variational_layer import Alive
 from vdprune.links.compaction import compact, expand, find_alive
 from vdprune.links.variational_dropout import ForwardPass
@@ -104,7 +104,7 @@ class VariationalDropoutChain(Chain):
             for name, link in named_links:
                 if name in self._compaction and link.alive is None:
                     compact(link, self._compaction[name])
-        postpones = is_training and bool(links) and teacher_logits is None
+        postpones = is_training and bool(links)
         with ForwardPass(links, postpones):
             objective = compute_objective(self, x, t, teacher_logits, links, self.last_step)
             if is_training:

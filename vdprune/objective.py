@@ -8,8 +8,14 @@ from chainer import Variable
 from vdprune.chainer_speed.postponed import Postponed, Promise
 from vdprune.errors import ArgumentError
 from vdprune.functions import cross_entropy, distillation, joint_objective
-from vdprune.functions.linear_layers import LayersOfLastStep
-from vdprune.functions.linear_objective import Objective, find_layers, linear_objective
+from vdprune.functions.last_step import LayersOfLastStep
+from vdprune.functions.linear_inputs import Lesson
+from vdprune.functions.linear_objective import (
+    Objective,
+    find_layers,
+    linear_objective,
+    mixed_loss,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,8 @@ def compute_objective(
     if isinstance(y, Postponed):
         promise = y.promise
         del y  # nobody is to be able to ask for what is left out
-        objective = _compute_at_once(chain, promise, t, links, last_step)
+        lesson = _make_lesson(chain, teacher_logits)
+        objective = _compute_at_once(chain, promise, t, lesson, links, last_step)
         if objective is not None:
             return objective
         y = promise.variable()
@@ -74,7 +81,12 @@ def compute_objective(
 
 
 def _compute_at_once(
-    chain: Any, promise: Promise, t: Any, links: list[Any], last_step: LayersOfLastStep
+    chain: Any,
+    promise: Promise,
+    t: Any,
+    lesson: Lesson | None,
+    links: list[Any],
+    last_step: LayersOfLastStep,
 ) -> Objective | None:
     layers = find_layers(promise)
     if layers is None:
@@ -84,22 +96,28 @@ def _compute_at_once(
     if len(others) + len(own) != len(links):  # a layer is passed twice
         return None
     num_train, dropped = checked_num_train(chain), dropped_divergence(links)
-    return linear_objective(layers, t, others, chain.kl_coef, num_train, dropped, last_step)
+    return linear_objective(layers, t, others, chain.kl_coef, num_train, dropped, last_step, lesson)
 
 
 def _listen(chain: Any, class_loss: Variable, y: Any, teacher_logits: Any) -> Variable:
     """Mix the loss of the labels with that of the teacher."""
-    if teacher_logits is None:
+    lesson = _make_lesson(chain, teacher_logits)
+    if lesson is None:
         return class_loss
+    return mixed_loss(class_loss, distillation(y, teacher_logits, lesson.temperature), lesson)
+
+
+def _make_lesson(chain: Any, teacher_logits: Any) -> Lesson | None:
+    """Put together what a teacher says, and how it is listened to."""
+    if teacher_logits is None:
+        return None
     if chain.distillation is None:
         raise ArgumentError(
             f"{type(chain).__name__}.calc_loss got a teacher's logits, its distillation is None: set "
             "it to a vdprune.Distillation"
         )
-    weight = chain.distillation.weight
-    return (1 - weight) * class_loss + weight * distillation(
-        y, teacher_logits, chain.distillation.temperature
-    )
+    settings = chain.distillation
+    return Lesson(teacher_logits, settings.temperature, settings.weight)
 
 
 def checked_num_train(chain: Any) -> int:

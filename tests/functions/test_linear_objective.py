@@ -104,6 +104,17 @@ def test_it_is_what_the_layers_give_one_by_one(
     assert_same(found, expected)
 
 
+def test_what_the_whole_network_was_computed_by_is_that_of_the_last_step() -> None:
+    model = Net()
+    take_step(model, make_batch())
+    assert model.last_step.whole_network is not None
+    take_step(model, make_batch(), TimerHook())
+    assert model.last_step.whole_network is None
+    convolutional = ConvolutionalNet()
+    take_step(convolutional, make_batch(16))
+    assert convolutional.last_step.whole_network is None
+
+
 def test_float64() -> None:
     with chainer.using_config("dtype", numpy.dtype("d")):
         model = Net()

@@ -75,6 +75,18 @@ def cross_entropy(y: Array, t: Array) -> tuple[float, int, Array]:
     return float(-numpy.log(p[is_label]).sum()), int((y.argmax(axis=1) == t).sum()), p - is_label
 
 
+def distil(y: Array, teacher: Array, temperature: float) -> tuple[float, Array]:
+    """Return T^2 times the sum of the divergences from a teacher, and the gradient of that."""
+    log_p, log_q = (_log_softmax(logits.astype("f8") / temperature) for logits in (y, teacher))
+    p, q = numpy.exp(log_p), numpy.exp(log_q)
+    return float((q * (log_q - log_p)).sum() * temperature**2), temperature * (p - q)
+
+
+def _log_softmax(y: Array) -> Array:
+    y = y - y.max(axis=1, keepdims=True)
+    return y - numpy.log(numpy.exp(y).sum(axis=1, keepdims=True))
+
+
 def adam(
     data: Array, gradient: Array, m: Array, v: Array, betas: tuple[float, float], rate: float
 ) -> tuple[Array, Array, Array]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.kernels import reference
 from vdprune import threads
 from vdprune.functions import linear_layers
+from vdprune.functions.linear_inputs import Lesson
 from vdprune.functions.linear_layers import LinearLayers
 from vdprune.functions.linear_plan import LinearLayer
 from vdprune.functions.variational_layer import Alive
@@ -127,10 +128,15 @@ def make_layers(random: Any, sizes: list[int], dtype: str) -> list[LinearLayer]:
     relus=st.lists(st.booleans(), min_size=4, max_size=4),
     dtype=st.sampled_from(["f4", "f8"]),
     count=st.integers(1, 2),
+    teacher=st.none() | st.tuples(st.floats(0.5, 5), st.floats(0, 1)),
 )
 @settings(deadline=None)
 def test_an_objective_is_its_layers_one_after_the_other(
-    sizes: list[int], relus: list[bool], dtype: str, count: int
+    sizes: list[int],
+    relus: list[bool],
+    dtype: str,
+    count: int,
+    teacher: tuple[float, float] | None,
 ) -> None:
     random = numpy.random.default_rng(1)
     layers = make_layers(random, sizes, dtype)
@@ -138,9 +144,11 @@ def test_an_objective_is_its_layers_one_after_the_other(
         layer.has_relu = has_relu
     x = random.standard_normal((7, sizes[0])).astype(dtype)
     t = random.integers(0, sizes[-1], 7).astype("i4")
+    lesson = teacher and Lesson(random.normal(0, 5, (7, sizes[-1])).astype(dtype), *teacher)
     with pytest.MonkeyPatch.context() as patch, limited_threads(count):
         patch.setattr(threads, "_LEAST_WORK", 1)
-        loss, right, divergence, g_x, gradients = LinearLayers(layers, x).objective(t, 0.3, True)
+        found_losses = LinearLayers(layers, x).objective(t, 0.3, True, lesson)
+    loss, from_teacher, right, divergence, g_x, gradients = found_losses
 
     # one by one, through the passes that the other test is about
     inputs, passes, total = [x], [], 0.0
@@ -152,6 +160,11 @@ def test_an_objective_is_its_layers_one_after_the_other(
         total += part
     g = numpy.empty_like(inputs[-1])
     sum_of_losses, expected_right = cpu.cross_entropy(inputs[-1], t, g)
+    expected_from_teacher = 0.0
+    if lesson is not None:
+        distilled = reference.distil(inputs[-1], lesson.logits, lesson.temperature)
+        expected_from_teacher = distilled[0]
+        g = ((1 - lesson.weight) * g + lesson.weight * distilled[1]).astype(dtype)
     g /= len(t)
     found: list[Any] = []
     for one, layer, y in zip(passes[::-1], layers[::-1], inputs[:0:-1], strict=True):
@@ -161,6 +174,9 @@ def test_an_objective_is_its_layers_one_after_the_other(
         found = [*of_layer, *found]
     close = {"rtol": 1e-3, "atol": 1e-4} if dtype == "f4" else {"rtol": 1e-9, "atol": 1e-12}
     assert loss == pytest.approx(sum_of_losses / 7, rel=close["rtol"])
+    assert from_teacher == pytest.approx(
+        expected_from_teacher / 7, rel=close["rtol"], abs=close["atol"]
+    )
     assert right == expected_right
     assert divergence == pytest.approx(total, rel=1e-4)
     numpy.testing.assert_allclose(g_x, g, **close)

@@ -63,7 +63,7 @@ print(sum(len(kernel.stats.cache_misses) for kernel in list_kernels().values()),
 random = numpy.random.default_rng(0)
 layers = make_layers(random, [200, 100, 10], "f4")
 x, t = random.random((50, 200), "f4"), random.integers(0, 10, 50, "i4")
-loss, _, divergence, _, gradients = LinearLayers(layers, x).objective(t, 0.3, False)
+loss, _, _, divergence, _, gradients = LinearLayers(layers, x).objective(t, 0.3, False)
 print(loss, divergence, zlib.crc32(b"".join(array.tobytes() for array in gradients)))
 """
 

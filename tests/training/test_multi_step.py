@@ -32,6 +32,8 @@ from vdprune import (
 from vdprune.errors import NonFiniteLossError
 from vdprune.links import InputScaling
 from vdprune.training import multi_step
+from vdprune.training.augmented import WarpedBatches
+from vdprune.training.warped_copies import WarpedCopies
 
 WIDTH, CLASSES = 12, 4
 
@@ -279,6 +281,14 @@ class Listening(Net):
         self.distillation = Distillation()
 
 
+class ListeningToScaled(Scaled):
+    is_static = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.distillation = Distillation(2.0, 0.4)
+
+
 def fix(model: Any, optimizer: Any) -> None:
     for link in model.layers:
         link.fix_log_alpha(link.log_alpha().array)
@@ -292,6 +302,11 @@ def give_own_rate(model: Any, optimizer: Any) -> None:
     model.layers[0].W.update_rule.hyperparam.alpha = 0.01
 
 
+def give_all_their_own_rate(model: Any, optimizer: Any) -> None:
+    for param in model.params():
+        param.update_rule.hyperparam.alpha = 0.01
+
+
 def freeze(model: Any, optimizer: Any) -> None:
     model.layers[0].disable_update()
 
@@ -301,6 +316,28 @@ def decay(model: Any, optimizer: Any) -> None:
 
 
 X, LABELS = make_arrays()
+LOGITS = numpy.random.default_rng(1).normal(0, 5, (95, CLASSES)).astype("f4")
+
+
+def test_a_teacher() -> None:
+    assert_same_runs(make_model=Listening, arrays=(X, LABELS, LOGITS))
+
+
+@pytest.mark.parametrize("has_teacher", [True, False])
+@pytest.mark.parametrize("probability", [0.0, 0.6, 1.0])
+def test_warped_copies(has_teacher: bool, probability: float) -> None:
+    x, t = make_arrays("u1")
+    random = numpy.random.default_rng(2)
+    copies = WarpedCopies(
+        random.integers(0, 256, (3, *x.shape)).astype("u1"),
+        random.normal(0, 5, (3, 95, CLASSES)).astype("f4") if has_teacher else None,
+        LOGITS if has_teacher else None,
+    )
+    assert_same_runs(
+        make_model=ListeningToScaled if has_teacher else Scaled,
+        arrays=(x, t),
+        converter=partial(WarpedBatches, copies=copies, probability=probability),
+    )
 
 
 @pytest.mark.parametrize(
@@ -309,13 +346,14 @@ X, LABELS = make_arrays()
         {"make_model": Restless},
         {"make_model": Shifted},
         {"make_model": Convolutional},
-        {"make_model": Listening, "arrays": (X, LABELS, numpy.ones((95, CLASSES), "f4"))},
+        {"make_model": Listening, "arrays": (X, LABELS, LOGITS.astype("f8"))},
         {"optimizer": chainer.optimizers.Adam},
         {"optimizer": chainer.optimizers.SGD},
         {"iterator": SerialIterator},
         {"prepare": fix},
         {"prepare": add_hook},
         {"prepare": give_own_rate},
+        {"prepare": give_all_their_own_rate},
         {"prepare": decay},
         {"prepare": freeze},
         {"arrays": (numpy.asfortranarray(X), LABELS)},
@@ -352,10 +390,11 @@ def test_who_watches_functions_sees_them_all() -> None:
 @pytest.mark.parametrize("spoilt", ["example", "label"])
 def test_an_error_is_that_of_chainers_updater(spoilt: str) -> None:
     x, t = (array.copy() for array in make_arrays())
+    row = Run(MultiStepUpdater).updater.get_iterator("main")._state.order[45]  # of the fifth step
     if spoilt == "example":
-        x[33, 5] = numpy.inf
+        x[row, 5] = numpy.inf
     else:
-        t[33] = CLASSES
+        t[row] = CLASSES
     states, messages = [], []
     for updater_type in (StandardUpdater, MultiStepUpdater):
         run = Run(updater_type, arrays=(x, t))
@@ -368,7 +407,7 @@ def test_an_error_is_that_of_chainers_updater(spoilt: str) -> None:
         del states[-1]["position"]
     assert messages[0] == messages[1]
     assert_same(states[1], states[0])
-    assert run.model.iteration > 1
+    assert run.model.iteration == 4
 
 
 def test_an_update_ends_where_others_have_something_to_do() -> None:
@@ -441,7 +480,9 @@ def test_numbers_that_are_no_rows() -> None:
     def sample(order: Any, position: int) -> Any:
         return numpy.random.permutation(95) - 95
 
-    assert_same_runs(iterator=partial(RowIterator, order_sampler=sample))
+    x, t = (numpy.concatenate([array[::-1], array]) for array in make_arrays())
+    arrays = x[95:], t[95:]  # others come before them in memory
+    assert_same_runs(iterator=partial(RowIterator, order_sampler=sample), arrays=arrays)
 
 
 def test_an_update_takes_so_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from tests.conftest import make_tiny_arrays
 from vdprune.checkpoint import load_checkpoint
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import ArgumentError, FileFormatError, FileWriteError, NonFiniteLossError
-from vdprune.recipes.phase import Phase
+from vdprune.recipes.phase import Cut, Phase
 from vdprune.recipes.recipe import Recipe
 from vdprune.recipes.schedule import Schedule
 from vdprune.training.callbacks import Callbacks
@@ -163,6 +163,20 @@ def test_a_run_that_was_compacted_goes_on_as_it_was(
     assert load_checkpoint(parts).model.l1.W.shape == (300, 64)
     TrainingRun.resume(parts, data, CPU, Callbacks()).run()
     assert_same_parameters(parts, whole)
+
+
+def test_several_steps_end_where_something_is_cut(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts = Cut(0.5, compression=10.0), Cut(1.3, compression=20.0)
+    recipe = replace(RECIPE, phases=(replace(PHASE, cuts=cuts),), compact_every=1)
+    steps: list[int] = []
+    start(recipe, data, tmp_path / "several.h5", Callbacks(on_step=steps.append)).run()
+    assert {3, 8} <= set(steps)
+    assert len(steps) < 18
+    monkeypatch.setattr("vdprune.training.multi_step._MOST", 0)
+    start(recipe, data, tmp_path / "single.h5").run()
+    assert_same_parameters(tmp_path / "several.h5", tmp_path / "single.h5")
 
 
 def test_compaction_can_be_left_out(data: Dataset, tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
+from vdprune.functions.linear_inputs import Batches, Lesson, address_of_logits, settings_of
 from vdprune.functions.linear_plan import (
     LINE,
     LinearLayer,
@@ -29,23 +29,6 @@ from vdprune.trials import Trials
 def make_trials_of_steps() -> Trials:
     """Make what finds out how many threads take several steps fastest, each time for 50 ms or so."""
     return Trials(length=3, settling=1, period=100, begins=False)
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What batches are cut out of.
-
-    Args:
-        x: Examples, shape (n, width), contiguous; of the layers' dtype, or bytes with a scale and mean.
-        t: Their labels, int32, shape (n,), contiguous.
-        scale: What bytes are multiplied by.
-        mean: What is taken away then, of the layers' dtype, shape (width,), contiguous; else None.
-    """
-
-    x: Any
-    t: Any
-    scale: float = 1.0
-    mean: Any = None
 
 
 class LinearLayers:
@@ -79,6 +62,7 @@ class LinearLayers:
         self._order[orders.FOUND] = get_address(self._found)
         self._order[[orders.ROWS, orders.TILES]] = len(layers), tiles
         self._order[[orders.BATCH, orders.WIDTH]] = x.shape
+        self.lesson: Lesson | None = None
         self._trials = Trials()
         self._trials_of_steps = trials_of_steps or make_trials_of_steps()
         self._begin(layers, x)
@@ -139,24 +123,33 @@ class LinearLayers:
         return g_x, gradients
 
     def objective(
-        self, t: Any, g_divergence: float, wants_x: bool
-    ) -> tuple[float, int, float, Any, list[Any]]:
-        """Compute the cross entropy of what `forward` would draw, and the gradients of the objective.
+        self, t: Any, g_divergence: float, wants_x: bool, lesson: Lesson | None = None
+    ) -> tuple[float, float, int, float, Any, list[Any]]:
+        """Compare what `forward` would draw with labels, and compute the gradients of the objective.
 
         Args:
             t: Labels, int32, shape (batch,), contiguous.
             g_divergence: Weight of the KL divergence in the objective.
             wants_x: As for `backward`.
+            lesson: What a teacher says; None without one.
 
         Returns:
-            The mean cross entropy; how often the label is the largest logit, -1 if a label is not a
-            class, and then nothing else counts; the KL divergence; and what `backward` returns.
+            The mean cross entropy; the mean of T^2 times the divergence from the teacher, 0 without
+            one; how often the label is the largest logit, -1 if a label is not a class, and then
+            nothing else counts; the KL divergence; and what `backward` returns.
         """
         g_x, gradients = self._make_gradients(wants_x)
         self._t, self._order[orders.LABELS] = t, get_address(t)
-        divergence = self._carry_out(orders.OBJECTIVE, g_divergence, wants_x)
-        total, right = self._found[: orders.IS_DONE].tolist()
-        return total / len(t), int(right), divergence, g_x, gradients
+        self.lesson, self._order[orders.TEACHER] = lesson, address_of_logits(lesson)
+        divergence = self._carry_out(orders.OBJECTIVE, g_divergence, wants_x, lesson)
+        total, from_teacher, right = self._found[: orders.IS_DONE].tolist()
+        batch = len(t)
+        return total / batch, from_teacher / batch, int(right), divergence, g_x, gradients
+
+    @property
+    def count(self) -> int:
+        """How many layers there are."""
+        return len(self._layers)
 
     @property
     def has_given_noise(self) -> bool:
@@ -172,18 +165,12 @@ class LinearLayers:
         ]
 
     def several_steps(
-        self,
-        examples: Examples,
-        chosen: Any,
-        schedule: Any,
-        parameters: Any,
-        settings: tuple[float, ...],
+        self, batches: Batches, schedule: Any, parameters: Any, settings: tuple[float, ...]
     ) -> Any:
         """Go on with other batches as with that of `objective`, with Adam's update after each.
 
         Args:
-            examples: What batches are cut out of; in the place of the batch and labels of `objective`.
-            chosen: Numbers of their examples, int64, shape (steps, batch).
+            batches: The batches; they take the place of what `objective` was given.
             schedule: For each step the weight of the KL divergence and Adam's step size, float64, shape
                 (steps, 2).
             parameters: The parameters with the gradients of `objective`: see `order_layout`.
@@ -191,35 +178,31 @@ class LinearLayers:
 
         Returns:
             What was found in each step: see `order_layout`. Before a step whose loss is not finite, or
-            with a label that is no class, it ends, as if that and later ones had not been asked for.
+            with a label that is no class, it ends.
         """
-        steps, order, team = len(chosen), self._order.copy(), get_team()
-        state = numpy.random.get_state()
-        keys = (numpy.random.random_sample((steps, len(self._layers), 2)) * 2**32).astype("i8")
+        steps, order, team = len(schedule), self._order.copy(), get_team()
         found = numpy.zeros((steps, len(self._found)))
         order[[orders.KIND, orders.STEPS]] = orders.SEVERAL_STEPS, steps
         order[[orders.WANTS_INPUTS, orders.MEETING]] = 0
         order[orders.PARAMETER_ROWS] = len(parameters)
         for field, array in (
-            (orders.EXAMPLES, examples.x),
-            (orders.ALL_LABELS, examples.t),
-            (orders.MEAN, examples.mean),
-            (orders.CHOSEN, chosen),
-            (orders.KEYS, keys),
+            (orders.EXAMPLES, batches.examples),
+            (orders.ALL_LABELS, batches.t),
+            (orders.CHOSEN, batches.numbers),
+            (orders.ALL_LOGITS, batches.logits),
+            (orders.MEAN, batches.mean),
+            (orders.KEYS, batches.keys),
             (orders.SCHEDULE, schedule),
             (orders.PARAMETERS, parameters),
             (orders.FOUND, found),
         ):
             order[field] = 0 if array is None else get_address(array)
+        numbers = *settings, batches.scale, *settings_of(self.lesson)
         threads = self._trials_of_steps.choose(min(team.worth(self._work), self._threads))
         start = time.perf_counter()
-        team.carry_out(order, (*settings, examples.scale), self.x, threads)
+        team.carry_out(order, numbers, self.x, threads)
         self._trials_of_steps.note((time.perf_counter() - start) / steps)
-        done = int(found[:, orders.IS_DONE].sum())
-        if done < steps:
-            numpy.random.set_state(state)
-            numpy.random.random_sample((done, len(self._layers), 2))
-        return found[:done]
+        return found[: int(found[:, orders.IS_DONE].sum())]
 
     @contextlib.contextmanager
     def _placed(self, field: int, array: Any) -> Iterator[None]:
@@ -243,48 +226,18 @@ class LinearLayers:
             self._table[0, at.G_INPUTS] = get_address(g_x)
         return g_x, gradients
 
-    def _carry_out(self, kind: int, g_divergence: float = 0.0, wants_x: bool = False) -> float:
+    def _carry_out(
+        self,
+        kind: int,
+        g_divergence: float = 0.0,
+        wants_x: bool = False,
+        lesson: Lesson | None = None,
+    ) -> float:
         """Let threads do it; return the KL divergence."""
         order, team = self._order, get_team()
         order[orders.KIND], order[orders.WANTS_INPUTS], order[orders.MEETING] = kind, wants_x, 0
         threads = self._trials.choose(min(team.worth(self._work), self._threads))
         start = time.perf_counter()
-        team.carry_out(order, (g_divergence,), self.x, threads)
+        team.carry_out(order, (g_divergence, 0, 0, 0, *settings_of(lesson)), self.x, threads)
         self._trials.note(time.perf_counter() - start)
         return math.fsum(self._found[orders.FOUND_BEFORE :].tolist())
-
-
-class LayersOfLastStep:
-    """Keeps `LinearLayers` for the next step, which most often is on the same arrays."""
-
-    def __init__(self) -> None:
-        self._kept: list[LinearLayers] = []
-        self._trials_of_steps = make_trials_of_steps()
-        self.whole_network: LinearLayers | None = (
-            None  # if they were all there was of the last step
-        )
-
-    def take(self, layers: Sequence[LinearLayer], x: Any) -> LinearLayers:
-        """Return what was put here if it is of such arrays, or a new one.
-
-        Args:
-            layers: As for `LinearLayers`.
-            x: Likewise.
-
-        Returns:
-            Those; nobody else gets them meanwhile.
-        """
-        try:
-            kept: LinearLayers | None = self._kept.pop()
-        except IndexError:
-            kept = None
-        if kept is None or not kept.begin(layers, x):
-            kept = LinearLayers(layers, x, self._trials_of_steps)
-        return kept
-
-    def put(self, layers: LinearLayers) -> None:
-        """Put layers here that are done with a batch."""
-        self._kept[:] = [layers]
-
-    def __reduce__(self) -> Any:
-        return LayersOfLastStep, ()  # a copy has its own memory, whose addresses are others

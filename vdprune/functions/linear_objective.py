@@ -9,7 +9,8 @@ from chainer import Variable, as_array
 
 from vdprune.chainer_speed.postponed import Promise
 from vdprune.functions.first_order import FirstOrderFunction
-from vdprune.functions.linear_layers import LayersOfLastStep
+from vdprune.functions.last_step import LayersOfLastStep
+from vdprune.functions.linear_inputs import Lesson
 from vdprune.functions.linear_plan import LinearLayer
 from vdprune.functions.postponed_linear import PostponedLinear, PostponedRelu
 
@@ -27,6 +28,7 @@ class LinearObjective(FirstOrderFunction):
         constant: Likewise.
         wants_x: Whether the gradient of the first layer's inputs is wanted.
         last_step: Where `LinearLayers` are kept.
+        lesson: What a teacher says; None without one.
     """
 
     def __init__(
@@ -38,11 +40,12 @@ class LinearObjective(FirstOrderFunction):
         constant: float,
         wants_x: bool,
         last_step: LayersOfLastStep,
+        lesson: Lesson | None = None,
     ) -> None:
         super().__init__()
         self._layers, self._t, self._constant = layers, t, constant
         self._kl_coef, self._num_train, self.wants_x = kl_coef, num_train, wants_x
-        self._last_step = last_step
+        self._last_step, self._lesson = last_step, lesson
         self._gradients: list[Any] | None = None
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -55,14 +58,16 @@ class LinearObjective(FirstOrderFunction):
         dtype = x.dtype
         self.class_loss, self.kl = numpy.asarray(self._class_loss, dtype), numpy.asarray(kl, dtype)
         self.accuracy = numpy.asarray(self.right / len(self._t), dtype)
-        return (numpy.asarray(self._class_loss + self._kl_coef * kl, dtype),)
+        loss = mixed_loss(self._class_loss, self._from_teacher, self._lesson) + self._kl_coef * kl
+        return (numpy.asarray(loss, dtype),)
 
     def _compute(self) -> float:
         """Compute cross entropy and gradients; return the divergence of these layers' weights."""
         layers = self._last_step.take(self._layers, self._x)
-        self._class_loss, self.right, divergence, g_x, gradients = layers.objective(
-            self._t, self._kl_coef / self._num_train, self.wants_x
+        found = layers.objective(
+            self._t, self._kl_coef / self._num_train, self.wants_x, self._lesson
         )
+        self._class_loss, self._from_teacher, self.right, divergence, g_x, gradients = found
         self._last_step.put(layers)
         self.computed_by = layers
         self._gradients = [g_x, *gradients]
@@ -108,6 +113,7 @@ def linear_objective(
     num_train: int,
     constant: float,
     last_step: LayersOfLastStep,
+    lesson: Lesson | None = None,
 ) -> Objective | None:
     """Compute the joint objective of a network that ends in layers which wait.
 
@@ -120,12 +126,16 @@ def linear_objective(
         num_train: Number of training examples.
         constant: Divergence of weights that are not trained any more.
         last_step: Where the network keeps what serves it again.
+        lesson: What a teacher says of the batch; None without one.
 
     Returns:
-        The objective; None where labels are not for this: no array of them, or not all are classes.
+        The objective; None where labels or a teacher's logits are not for this: no arrays of one for
+        each example, or not all labels are classes.
     """
     t, x = as_array(t), layers[0].x
     if not isinstance(t, numpy.ndarray) or t.shape != layers[-1].shape[:1] or t.dtype != "i4":
+        return None
+    if lesson is not None and not _fits(lesson.logits, layers[-1]):
         return None
     function = LinearObjective(
         [layer.layer for layer in layers],
@@ -135,6 +145,7 @@ def linear_objective(
         constant,
         isinstance(x, Variable) and x.requires_grad,
         last_step,
+        lesson,
     )
     parameters = [parameter for layer in layers for parameter in layer.parameters]
     (loss,) = function.apply((x, *parameters, *divergences))
@@ -143,6 +154,31 @@ def linear_objective(
     if not divergences and not function.wants_x:
         last_step.whole_network = function.computed_by
     return Objective(loss, function.class_loss, function.kl, function.accuracy)
+
+
+def mixed_loss(class_loss: Any, from_teacher: Any, lesson: Lesson | None) -> Any:
+    """Mix the loss of the labels with the divergence from a teacher, if there is one.
+
+    Args:
+        class_loss: Mean cross entropy.
+        from_teacher: Mean of T^2 times the divergence.
+        lesson: What the teacher said.
+
+    Returns:
+        The loss of the data.
+    """
+    if lesson is None:
+        return class_loss
+    return (1 - lesson.weight) * class_loss + lesson.weight * from_teacher
+
+
+def _fits(logits: Any, last: PostponedLinear) -> bool:
+    return (
+        type(logits) is numpy.ndarray
+        and logits.shape == last.shape
+        and logits.dtype == last.dtype
+        and logits.flags.c_contiguous
+    )
 
 
 def find_layers(promise: Promise) -> list[PostponedLinear] | None:

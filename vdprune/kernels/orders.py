@@ -13,12 +13,13 @@ from vdprune.kernels import order_layout as at
 from vdprune.kernels.batches import take_batch
 from vdprune.kernels.compiled import compiled, inlined
 from vdprune.kernels.cpu import adam_of_all, cross_entropy
+from vdprune.kernels.distillation import distil
 from vdprune.kernels.linear_layout import ALL_OUTPUTS, FIELDS, G_RESULT, RESULT, SETTINGS
 from vdprune.kernels.pointers import array_at
 from vdprune.kernels.waiting import count_up, meet, stay_awake
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "8c1421bef4ec7465"
+_TAKEN_FROM_ELSEWHERE = "1d5e4082113fd978"
 
 __all__ = ["take_part"]
 
@@ -58,7 +59,7 @@ def _carry_out(thread: int, threads: int, order: Any, numbers: Any, like: Any) -
             met = linear.forward(thread, threads, meeting, met, layers, settings, x, divergences)
         if kind >= at.OBJECTIVE and met >= 0:
             if thread == 0:
-                _compare_with_labels(order, layers[rows - 1], like, found)
+                _compare(order, numbers, layers[rows - 1], like, found)
             met += 1
             if not meet(meeting, met * threads) or found[at.RIGHT] < 0:
                 return
@@ -80,13 +81,17 @@ def _carry_out(thread: int, threads: int, order: Any, numbers: Any, like: Any) -
 
 
 @inlined
-def _compare_with_labels(order: Any, last: Any, like: Any, found: Any) -> None:
-    """Compute the cross entropy of the last layer's results, and its gradient."""
+def _compare(order: Any, numbers: Any, last: Any, like: Any, found: Any) -> None:
+    """Compare the last layer's results with labels, and with a teacher's logits if there is one."""
     batch, classes = order[at.BATCH], last[ALL_OUTPUTS]
     t = array_at(order[at.LABELS], (batch,), _LABEL)
     y = array_at(last[RESULT], (batch, classes), like)
     g = array_at(last[G_RESULT], (batch, classes), like)
     found[at.CROSS_ENTROPY], found[at.RIGHT] = cross_entropy(y, t, g)
+    if order[at.TEACHER] != 0:
+        teacher = array_at(order[at.TEACHER], (batch, classes), like)
+        temperature, share = numbers[at.TEMPERATURE], numbers[at.SHARE]
+        found[at.DISTILLATION] = distil(y, teacher, temperature, share, g)
     for i in range(batch):
         for j in range(classes):
             g[i, j] *= like.dtype.type(1.0 / batch)
@@ -95,7 +100,8 @@ def _compare_with_labels(order: Any, last: Any, like: Any, found: Any) -> None:
 @compiled
 def _is_finite(found: Any, batch: int, g_divergence: float, like: Any) -> bool:
     """Tell whether the objective is a number in the parameters' dtype."""
-    total = found[at.FOUND_BEFORE :].sum() * g_divergence + found[at.CROSS_ENTROPY] / batch
+    total = found[at.CROSS_ENTROPY] + found[at.DISTILLATION]
+    total = found[at.FOUND_BEFORE :].sum() * g_divergence + total / batch
     return bool(numpy.isfinite(like.dtype.type(total)))
 
 

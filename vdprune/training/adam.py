@@ -32,12 +32,12 @@ class _Updates:
         self._waiting: dict[Any, list[Any]] = {}
         self._is_collecting = False
         self._on_cpu = _ParametersOnCpu()
-        self._orders = 0  # of the last step
+        self._has_updated = False  # in the last step
 
     @contextlib.contextmanager
     def collecting(self) -> Iterator[None]:
         """Let parameters wait, until the end at the latest."""
-        self._is_collecting, self._t, self._orders = True, 0, 0
+        self._is_collecting, self._t, self._has_updated = True, 0, False
         try:
             yield
         finally:
@@ -54,7 +54,7 @@ class _Updates:
     def update_waiting(self) -> None:
         """Update what waits."""
         waiting, self._waiting = self._waiting, {}
-        self._orders += len(waiting)
+        self._has_updated |= bool(waiting)
         for (device, _, settings), parameters in waiting.items():
             if device is None:
                 self._on_cpu.update(parameters, settings)
@@ -62,9 +62,9 @@ class _Updates:
             with parameters[0][0].device:
                 kernels.cuda.adam(parameters, *settings)
 
-    def find_only_order(self) -> "_ParametersOnCpu | None":
-        """Return what was updated in the last step, if that was by one order on the CPU."""
-        return self._on_cpu if self._orders == 1 and self._on_cpu.settings else None
+    def find_last_order(self) -> "_ParametersOnCpu | None":
+        """Return what was updated last in the last step, if anything was."""
+        return self._on_cpu if self._has_updated else None
 
     def at(self, hyperparam: Any, t: int) -> tuple[float, ...] | None:
         """Return beta1, beta2, epsilon and the step size of a step; None if it is not a plain one."""
@@ -240,14 +240,9 @@ class Adam(chainer.optimizers.Adam):
         Returns:
             That; None if it was not one order, on the CPU, for all parameters that are updated.
         """
-        rules, order, hooks = self._enabled_rules(), self._updates.find_only_order(), self._hookable
-        is_plain = (
-            order is not None
-            and self._loss_scale is None
-            and not (hooks._pre_update_hooks or hooks._post_update_hooks)
-            and len(rules) == len(order.table)
-        )
-        if not is_plain or order is None:
+        rules, order, hooks = self._enabled_rules(), self._updates.find_last_order(), self._hookable
+        is_watched = hooks._pre_update_hooks or hooks._post_update_hooks or self._loss_scale
+        if order is None or is_watched or len(rules) != len(order.table):
             return None
         hyperparam, t = vars(self.hyperparam), rules[0].t
         if order.settings != self._updates.compute(hyperparam, t):

@@ -9,7 +9,7 @@ from chainer.dataset import Converter
 from vdprune.augmentation import Augmentation
 from vdprune.chain import VariationalDropoutChain
 from vdprune.errors import ArgumentError
-from vdprune.training.batches import take_rows
+from vdprune.training.batches import Rows, place, take_rows
 from vdprune.training.teacher_logits import evaluate_logits
 from vdprune.training.warped_copies import WarpedCopies
 
@@ -100,8 +100,7 @@ class WarpedBatches(Converter):
             Images and labels; where there was a teacher, its logits for these images, too.
         """
         numbers, copies = numpy.asarray(batch), self.copies
-        is_replaced = numpy.random.random_sample(len(numbers)) < self.probability
-        which = numpy.random.randint(len(copies.images), size=len(numbers))
+        is_replaced, which = self._draw(len(numbers))
         source = which[is_replaced], numbers[is_replaced]
         x = take_rows(self.x, numbers)
         x[is_replaced] = copies.images[source]
@@ -111,6 +110,41 @@ class WarpedBatches(Converter):
             logits[is_replaced] = copies.logits[source]
             rows.append(logits)
         return _send(device, *rows)
+
+    def find_rows(self, batch: Any) -> Rows:
+        """Tell where the rows are that a call would take, and draw what it would draw.
+
+        Args:
+            batch: Row numbers, int64.
+
+        Returns:
+            Their places.
+        """
+        copies, is_replaced, which = self.copies, *self._draw(len(batch))
+        copied = which * len(self.x) + batch
+        examples = _choose(is_replaced, copies.images, copied, self.x, batch)
+        if copies.logits is None or copies.plain_logits is None:
+            return Rows(examples, batch)
+        logits = _choose(is_replaced, copies.logits, copied, copies.plain_logits, batch)
+        return Rows(examples, batch, logits)
+
+    def list_sources(self) -> tuple[list[Any], Any, list[Any]]:
+        """List the arrays that examples come from, labels, and a teacher's logits."""
+        copies = self.copies
+        has_logits = copies.logits is not None and copies.plain_logits is not None
+        logits = [copies.plain_logits, copies.logits] if has_logits else []
+        return [self.x, copies.images], self.t, logits
+
+    def _draw(self, count: int) -> tuple[Any, Any]:
+        """Draw which images a copy takes the place of, and which copy."""
+        is_replaced = numpy.random.random_sample(count) < self.probability
+        return is_replaced, numpy.random.randint(len(self.copies.images), size=count)
+
+
+def _choose(is_replaced: Any, copies: Any, copied: Any, images: Any, numbers: Any) -> Any:
+    """Return addresses of rows of copies, or of the images themselves."""
+    flat = copies.reshape(-1, *copies.shape[2:])
+    return numpy.where(is_replaced, place(flat, copied), place(images, numbers))
 
 
 def _send(device: Device | None, *arrays: Any) -> tuple[Any, ...]:

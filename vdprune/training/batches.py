@@ -1,5 +1,6 @@
 """Batches cut out of arrays, without a Python object for each example."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -7,6 +8,8 @@ from chainer.backend import Device
 from chainer.dataset import Converter
 from chainer.iterators import SerialIterator
 from chainer.iterators._statemachine import iterator_statemachine
+
+from vdprune.kernels.addresses import get_address
 
 
 class RowIterator(SerialIterator):
@@ -55,6 +58,21 @@ class RowIterator(SerialIterator):
         return numpy.ascontiguousarray(numbers, numpy.int64).reshape(count, size)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows of a batch are.
+
+    Args:
+        examples: Addresses of the examples, int64, shape (batch,).
+        numbers: Numbers of their labels.
+        logits: Addresses of a teacher's logits, or None.
+    """
+
+    examples: Any
+    numbers: Any
+    logits: Any = None
+
+
 class ArrayBatches(Converter):
     """Converter for an updater or evaluator whose iterator yields row numbers.
 
@@ -82,6 +100,36 @@ class ArrayBatches(Converter):
         numbers = numpy.asarray(batch)
         rows = tuple([take_rows(array, numbers) for array in self.arrays])
         return rows if device is None else tuple([device.send(array) for array in rows])
+
+    def find_rows(self, batch: Any) -> Rows:
+        """Tell where the rows are that a call would take, without taking them.
+
+        Args:
+            batch: Row numbers, int64.
+
+        Returns:
+            Their places; of three arrays the third one has a teacher's logits.
+        """
+        x, _, *logits = self.arrays
+        return Rows(place(x, batch), batch, place(logits[0], batch) if logits else None)
+
+    def list_sources(self) -> tuple[list[Any], Any, list[Any]]:
+        """List the arrays that examples come from, labels, and a teacher's logits."""
+        x, t, *logits = self.arrays
+        return [x], t, logits
+
+
+def place(array: Any, numbers: Any) -> Any:
+    """Return the addresses of rows.
+
+    Args:
+        array: A NumPy array, contiguous.
+        numbers: Numbers of its rows, int64.
+
+    Returns:
+        Addresses, int64, shaped like the numbers.
+    """
+    return get_address(array) + numbers * (array.nbytes // len(array))
 
 
 def take_rows(array: Any, numbers: Any) -> Any:

@@ -12,6 +12,7 @@ from chainer.training.updaters import StandardUpdater
 
 from vdprune.chain import VariationalDropoutChain
 from vdprune.training.adam import Adam
+from vdprune.training.augmented import WarpedBatches
 from vdprune.training.batches import ArrayBatches, RowIterator
 from vdprune.training.repetition import Repetition, find_repetition
 
@@ -100,8 +101,7 @@ class MultiStepUpdater(StandardUpdater):
             and self.loss_func == model.calc_loss
             and type(model).calc_loss is VariationalDropoutChain.calc_loss
             and type(self._iterators["main"]) is RowIterator
-            and type(converter) is ArrayBatches
-            and len(converter.arrays) == 2
+            and _is_known(converter)
             and bool(config.train)
         )
 
@@ -140,6 +140,13 @@ class MultiStepUpdater(StandardUpdater):
 def _is_heard() -> bool:
     """Whether there is somebody to report to, as a trainer."""
     return bool(reporter._get_reporters())
+
+
+def _is_known(converter: Any) -> bool:
+    """Whether a converter takes rows of examples and labels, and of a teacher's logits if there are."""
+    if type(converter) is ArrayBatches:
+        return 2 <= len(converter.arrays) <= 3
+    return type(converter) is WarpedBatches
 
 
 def _is_static(chain: type) -> bool:

@@ -7,11 +7,14 @@ from typing import Any
 import numpy
 
 from vdprune.chain import VariationalDropoutChain
-from vdprune.functions.linear_layers import Examples, LinearLayers
+from vdprune.functions.linear_inputs import Batches
+from vdprune.functions.linear_layers import LinearLayers
+from vdprune.functions.linear_objective import mixed_loss
 from vdprune.kernels import order_layout as at
 from vdprune.links import InputScaling
 from vdprune.objective import checked_num_train, dropped_divergence
 from vdprune.training.adam import Adam, Step
+from vdprune.training.augmented import WarpedBatches
 from vdprune.training.batches import ArrayBatches
 
 
@@ -23,14 +26,16 @@ class Repetition:
         model: The network.
         optimizer: The optimizer.
         layers: What the step's objective was computed by.
-        examples: What batches are cut out of.
+        batches: What cuts batches out of examples and labels.
+        scaling: What scales examples; None if nothing does.
         step: What the optimizer did.
     """
 
     model: VariationalDropoutChain
     optimizer: Adam
     layers: LinearLayers
-    examples: Examples
+    batches: ArrayBatches | WarpedBatches
+    scaling: InputScaling | None
     step: Step
 
     def take(self, chosen: Any) -> list[dict[str, float]]:
@@ -41,38 +46,61 @@ class Repetition:
 
         Returns:
             What the network would have reported of each. There are fewer than steps if one would have
-            raised an error: it was not taken then, nor those after it, nor was their noise drawn.
+            raised an error: it was not taken then, nor those after it, nor was anything drawn for them.
         """
-        if chosen.min() < 0 or chosen.max() >= len(self.examples.x):
+        _, t, _ = self.batches.list_sources()
+        if chosen.min() < 0 or chosen.max() >= len(t):
             return []
-        model, steps = self.model, len(chosen)
+        model, steps, num_train = self.model, len(chosen), checked_num_train(self.model)
         kl_coefs = [model.kl_coef]
         for _ in chosen:
             kl_coefs.append(model.next_kl_coef(kl_coefs[-1]))
         schedule = numpy.empty((steps, at.SCHEDULE_FIELDS))
-        num_train = checked_num_train(model)
         schedule[:, at.G_DIVERGENCE] = [kl_coef / num_train for kl_coef in kl_coefs[:steps]]
         schedule[:, at.RATE] = self.step.step_sizes(steps)
+        state = numpy.random.get_state()
         found = self.layers.several_steps(
-            self.examples, chosen, schedule, self.step.parameters, self.step.settings
+            self._draw(chosen), schedule, self.step.parameters, self.step.settings
         )
+        if len(found) < steps:
+            numpy.random.set_state(state)
+            self._draw(chosen[: len(found)])
         self.optimizer.count_steps(len(found))
         model.iteration += len(found)
         model.kl_coef = kl_coefs[len(found)]
         return self._describe(found, kl_coefs)
 
+    def _draw(self, chosen: Any) -> Batches:
+        """Draw, step by step, what is random in a batch and then the keys of the noise."""
+        rows, keys = [], []
+        for numbers in chosen:
+            rows.append(self.batches.find_rows(numbers))
+            keys.append(numpy.random.random_sample((self.layers.count, 2)) * 2**32)
+        _, t, logits = self.batches.list_sources()
+        scaling = self.scaling
+        return Batches(
+            numpy.array([each.examples for each in rows], numpy.int64),
+            chosen,
+            t,
+            numpy.array([each.logits for each in rows], numpy.int64) if logits else None,
+            numpy.array(keys).astype(numpy.int64),
+            1.0 if scaling is None else float(scaling.scale),
+            None if scaling is None else scaling.mean.reshape(-1),
+        )
+
     def _describe(self, found: Any, kl_coefs: list[float]) -> list[dict[str, float]]:
         """Compute what the network would have reported, as it would have."""
         model, batch, rounded = self.model, len(self.layers.x), self.layers.x.dtype.type
-        num_train = checked_num_train(model)
+        num_train, lesson = checked_num_train(model), self.layers.lesson
         constant = dropped_divergence([link for _, link in model.named_variational_links()])
         reports = []
         for row, kl_coef in zip(found.tolist(), kl_coefs, strict=False):
-            class_loss = row[at.CROSS_ENTROPY] / batch
+            class_loss, from_teacher = row[at.CROSS_ENTROPY] / batch, row[at.DISTILLATION] / batch
             kl = (math.fsum(row[at.FOUND_BEFORE :]) + constant) / num_train
+            loss = mixed_loss(class_loss, from_teacher, lesson) + kl_coef * kl
             reports.append(
                 {
-                    "loss": float(rounded(class_loss + kl_coef * kl)),
+                    "loss": float(rounded(loss)),
                     "class": float(rounded(class_loss)),
                     "kl": float(rounded(kl)),
                     "kl_coef": kl_coef,
@@ -83,7 +111,10 @@ class Repetition:
 
 
 def find_repetition(
-    model: VariationalDropoutChain, optimizer: Adam, batches: ArrayBatches, batch: Any
+    model: VariationalDropoutChain,
+    optimizer: Adam,
+    batches: ArrayBatches | WarpedBatches,
+    batch: Any,
 ) -> Repetition | None:
     """Find out whether the step that was just taken can be repeated.
 
@@ -103,25 +134,26 @@ def find_repetition(
     updated = set(map(tuple, step.parameters[:, :2].tolist()))
     if updated != set(layers.list_gradients()) or layers.has_given_noise:
         return None
-    examples = _find_examples(model, layers.x, batch, *batches.arrays)
-    return None if examples is None else Repetition(model, optimizer, layers, examples, step)
-
-
-def _find_examples(model: Any, inputs: Any, batch: Any, x: Any, t: Any) -> Examples | None:
-    """Find out how a batch became the layers' inputs, by doing it once more."""
-    if not (_is_contiguous(x) and _is_contiguous(t) and t.ndim == 1 and t.dtype == numpy.int32):
+    examples, t, logits = batches.list_sources()
+    dtype, is_taught = layers.x.dtype, layers.lesson is not None
+    fits = (
+        all(map(_is_contiguous, (*examples, t, *logits)))
+        and (t.ndim, t.dtype) == (1, numpy.int32)
+        and bool(logits) == is_taught
+        and all(each.dtype == dtype for each in logits)
+    )
+    if not fits:
         return None
-    flat = x.reshape(len(x), -1)
-    if x.dtype == inputs.dtype:
-        is_same = numpy.array_equal(batch.reshape(len(batch), -1), inputs)
-        return Examples(flat, t) if is_same else None
+    flat = batch.reshape(len(batch), -1)
+    if flat.dtype == dtype:
+        is_same = numpy.array_equal(flat, layers.x)
+        return Repetition(model, optimizer, layers, batches, None, step) if is_same else None
     scalings = [link for link in model.links() if isinstance(link, InputScaling)]
-    if len(scalings) != 1 or x.dtype != numpy.uint8 or inputs.dtype != numpy.float32:
+    if len(scalings) != 1 or flat.dtype != numpy.uint8 or dtype != numpy.float32:
         return None
-    (scaling,) = scalings
-    if not numpy.array_equal(scaling(batch).reshape(len(batch), -1), inputs):
-        return None
-    return Examples(flat, t, float(scaling.scale), scaling.mean.reshape(-1))
+    scaled = scalings[0](batch).reshape(flat.shape)
+    is_same = numpy.array_equal(scaled, layers.x)
+    return Repetition(model, optimizer, layers, batches, scalings[0], step) if is_same else None
 
 
 def _is_contiguous(array: Any) -> bool:
