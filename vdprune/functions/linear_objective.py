@@ -1,5 +1,6 @@
 """The objective of a network that ends in linear layers, with its gradients, at once."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -135,7 +136,7 @@ def linear_objective(
     t, x = as_array(t), layers[0].x
     if not isinstance(t, numpy.ndarray) or t.shape != layers[-1].shape[:1] or t.dtype != "i4":
         return None
-    if lesson is not None and not _fits(lesson.logits, layers[-1]):
+    if lesson is not None and not _fits(lesson, layers[-1]):
         return None
     function = LinearObjective(
         [layer.layer for layer in layers],
@@ -172,9 +173,11 @@ def mixed_loss(class_loss: Any, from_teacher: Any, lesson: Lesson | None) -> Any
     return (1 - lesson.weight) * class_loss + lesson.weight * from_teacher
 
 
-def _fits(logits: Any, last: PostponedLinear) -> bool:
+def _fits(lesson: Lesson, last: PostponedLinear) -> bool:
+    logits = lesson.logits
     return (
-        type(logits) is numpy.ndarray
+        0 < lesson.temperature < math.inf
+        and type(logits) is numpy.ndarray
         and logits.shape == last.shape
         and logits.dtype == last.dtype
         and logits.flags.c_contiguous

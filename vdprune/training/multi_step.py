@@ -30,8 +30,8 @@ class MultiStepUpdater(StandardUpdater):
     mean of them all. An update ends before the last step of an epoch, and where the chain's
     ``statistics_interval`` does.
 
-    It needs a `RowIterator`, `ArrayBatches` of examples and labels, `Adam`, ``calc_loss``, and a chain
-    which says that its ``forward`` does the same with every batch::
+    It needs a `RowIterator`, `ArrayBatches` of examples, labels and perhaps a teacher's logits, `Adam`,
+    ``calc_loss``, and a chain which says that its ``forward`` does the same with every batch::
 
         class Net(VariationalDropoutChain):
             is_static = True
