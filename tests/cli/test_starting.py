@@ -142,6 +142,7 @@ def test_nothing_to_go_on_with(order: Order) -> None:
         prepare(resume_run, order)
 
 
+@pytest.mark.usefixtures("one_step_at_a_time")
 def test_the_teacher_is_taken_as_it_is_whatever_became_of_its_recipe(
     stopped: Order, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +153,7 @@ def test_the_teacher_is_taken_as_it_is_whatever_became_of_its_recipe(
     assert "going on after 1 step\n" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("one_step_at_a_time")
 def test_a_teacher_that_is_missing_is_trained_again(
     stopped: Order, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tests.kernels import reference
 from vdprune.kernels import winograd
 
-TOLERANCE = {"f4": 1e-4, "f8": 1e-12}
+# larger tiles have larger numbers on the way, which are rounded
+TOLERANCE = {("f4", 2): 1e-4, ("f4", 4): 1e-3, ("f8", 2): 1e-12, ("f8", 4): 1e-11}
 
 
 @given(
@@ -53,7 +54,7 @@ def test_it_is_a_convolution(
     columns = reference.unfold(x.astype("f8"), (3, 3), (1, 1), pad, (1, 1))
     columns = columns**2 if is_squared else columns
     expected = numpy.einsum("fcij,cijnhw->nfhw", W.astype("f8"), columns)
-    tolerance = TOLERANCE[dtype]
+    tolerance = TOLERANCE[dtype, tile]
     numpy.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
