@@ -10,7 +10,7 @@ import chainer
 import chainer.functions as F
 import numpy
 import pytest
-from chainer import function_hooks, optimizer_hooks
+from chainer import function_hooks, link_hooks, optimizer_hooks
 from chainer.iterators import SerialIterator
 from chainer.training import StandardUpdater, Trainer, extensions
 from hypothesis import given, settings
@@ -379,6 +379,42 @@ def test_a_class_says_that_it_is_static_for_its_own_forward() -> None:
         False,
         False,
     ]
+
+
+def test_who_watches_links_sees_them_all() -> None:
+    with link_hooks.TimerHook() as watching:
+        assert_same_runs(has_several=False)
+    assert len(watching.call_history) == 2 * 29 * (3 + 1)  # runs, steps, layers and the network
+
+    def watch_one(model: Any, optimizer: Any) -> None:
+        model.layers[1].add_hook(link_hooks.TimerHook())
+
+    assert_same_runs(has_several=False, prepare=watch_one)
+
+
+def test_arrays_of_different_lengths() -> None:
+    """A row that one of them lacks is found to be missing, and not read from beyond its end."""
+    x, t = make_arrays()
+    for arrays in ((x[:60], t), (x, t[:60]), (x, t, LOGITS[:60])):
+        run = Run(
+            MultiStepUpdater,
+            make_model=Listening,
+            iterator=lambda n, batch: RowIterator(95, batch),
+            arrays=arrays,
+        )
+        with pytest.raises(IndexError):
+            run.run()
+
+
+@pytest.mark.parametrize("part", ["copies", "rows", "classes", "plain"])
+def test_warped_copies_that_lack_logits(part: str) -> None:
+    logits, plain = numpy.zeros((3, 95, CLASSES), "f4"), numpy.zeros((95, CLASSES), "f4")
+    x, t = make_arrays("u1")
+    logits = {"copies": logits[:2], "rows": logits[:, :90], "classes": logits[:, :, :1]}.get(
+        part, logits
+    )
+    copies = WarpedCopies(numpy.stack([x] * 3), logits, plain[:90] if part == "plain" else plain)
+    assert WarpedBatches(x, t, copies, 0.5).count_rows() == (90 if part == "plain" else 0)
 
 
 def test_who_watches_functions_sees_them_all() -> None:

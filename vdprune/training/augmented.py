@@ -128,6 +128,14 @@ class WarpedBatches(Converter):
         logits = _choose(is_replaced, copies.logits, copied, copies.plain_logits, batch)
         return Rows(examples, batch, logits)
 
+    def count_rows(self) -> int:
+        """Count the rows that there are all of: image, label, copies, and logits of all of them."""
+        copies, plain = self.copies, self.copies.plain_logits
+        if copies.logits is None or plain is None:
+            return min(len(self.x), len(self.t))
+        has_all = copies.logits.shape == (*copies.images.shape[:2], *plain.shape[1:])
+        return min(len(self.x), len(self.t), len(plain)) if has_all else 0
+
     def list_sources(self) -> tuple[list[Any], Any, list[Any]]:
         """List the arrays that examples come from, labels, and a teacher's logits."""
         copies = self.copies

@@ -113,6 +113,10 @@ class ArrayBatches(Converter):
         x, _, *logits = self.arrays
         return Rows(place(x, batch), batch, place(logits[0], batch) if logits else None)
 
+    def count_rows(self) -> int:
+        """Count the rows that all arrays have."""
+        return min(map(len, self.arrays))
+
     def list_sources(self) -> tuple[list[Any], Any, list[Any]]:
         """List the arrays that examples come from, labels, and a teacher's logits."""
         x, t, *logits = self.arrays

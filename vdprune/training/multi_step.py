@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy
-from chainer import config, reporter
+from chainer import _get_link_hooks, config, reporter
 from chainer.dataset import convert
 from chainer.training.updaters import StandardUpdater
 
@@ -103,6 +103,7 @@ class MultiStepUpdater(StandardUpdater):
             and type(self._iterators["main"]) is RowIterator
             and _is_known(converter)
             and bool(config.train)
+            and not _is_hooked(model)
         )
 
     def _count_steps(self, model: VariationalDropoutChain, seconds: float) -> int:
@@ -140,6 +141,11 @@ class MultiStepUpdater(StandardUpdater):
 def _is_heard() -> bool:
     """Whether there is somebody to report to, as a trainer."""
     return bool(reporter._get_reporters())
+
+
+def _is_hooked(model: Any) -> bool:
+    """Whether somebody watches links at work."""
+    return bool(_get_link_hooks()) or any(link._n_local_link_hooks for link in model.links())
 
 
 def _is_known(converter: Any) -> bool:

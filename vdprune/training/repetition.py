@@ -48,8 +48,7 @@ class Repetition:
             What the network would have reported of each. There are fewer than steps if one would have
             raised an error: it was not taken then, nor those after it, nor was anything drawn for them.
         """
-        _, t, _ = self.batches.list_sources()
-        if chosen.min() < 0 or chosen.max() >= len(t):
+        if chosen.min() < 0 or chosen.max() >= self.batches.count_rows():
             return []
         model, steps, num_train = self.model, len(chosen), checked_num_train(self.model)
         kl_coefs = [model.kl_coef]
