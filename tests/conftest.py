@@ -152,3 +152,9 @@ def trained(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_step_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each update of a training run be a single step, for tests that look between steps."""
     monkeypatch.setattr("vdprune.training.multi_step._MOST", 0)
+
+
+@pytest.fixture
+def however_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no update of a training run end because of the time that it takes."""
+    monkeypatch.setattr("vdprune.training.multi_step._SECONDS", 1e9)

@@ -16,13 +16,11 @@ from chainer.function_hooks import TimerHook
 
 from vdprune import (
     Adam,
-    Distillation,
     VariationalDropoutChain,
     VariationalDropoutConvolution2D,
     VariationalDropoutLinear,
     threads,
 )
-from vdprune.errors import ArgumentError
 from vdprune.functions.linear_objective import LinearObjective
 from vdprune.threads import limited_threads
 
@@ -115,32 +113,6 @@ def test_what_the_whole_network_was_computed_by_is_that_of_the_last_step() -> No
     convolutional = ConvolutionalNet()
     take_step(convolutional, make_batch(16))
     assert convolutional.last_step.whole_network is None
-
-
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_a_teacher_is_listened_to_as_layer_by_layer(dtype: str) -> None:
-    model = Net()
-    model.distillation = Distillation(2.0, 0.4)
-    logits = numpy.random.default_rng(3).normal(0, 3, (10, 4)).astype(dtype)
-    batch = (*make_batch(), logits)
-    found, expected = take_step(model, batch), take_step(model, batch, TimerHook())
-    assert (found["at once"], expected["at once"]) == (dtype == "f4", False)
-    assert_same(found, expected)
-
-
-@pytest.mark.parametrize("temperature", [0.0, -1.0, numpy.inf, numpy.nan])
-def test_a_temperature_that_is_none(temperature: float) -> None:
-    model = Net()
-    model.distillation = Distillation(temperature, 0.4)
-    with pytest.raises(ArgumentError, match="temperature"):
-        model.calc_loss(*make_batch(), numpy.zeros((10, 4), "f4"))
-
-
-def test_logits_of_another_shape() -> None:
-    model = Net()
-    model.distillation = Distillation()
-    with pytest.raises(ArgumentError, match=r"\(10, 5\)"):
-        model.calc_loss(*make_batch(), numpy.zeros((10, 5), "f4"))
 
 
 def test_float64() -> None:
