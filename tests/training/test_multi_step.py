@@ -1,13 +1,13 @@
 """When an update has several steps, and what others see of it."""
 
-import itertools
-from pathlib import Path
+import copy
 from typing import Any
 
 import numpy
 import pytest
 from chainer import function_hooks, link_hooks
-from chainer.training import StandardUpdater, extensions
+from chainer.training import StandardUpdater, extensions, get_trigger
+from chainer.training.triggers import ManualScheduleTrigger, MinValueTrigger
 
 from tests.training.steps import Net, Restless, Run, assert_same, assert_same_runs
 from vdprune import (
@@ -52,12 +52,64 @@ def test_who_watches_functions_sees_them_all() -> None:
     assert len(watching.call_history) > 30 * 8
 
 
-def test_an_update_ends_where_others_have_something_to_do() -> None:
-    plain = Run(MultiStepUpdater).run()
-    run = Run(MultiStepUpdater, pauses=[16, 4, 9, 200]).run()
-    assert {4, 9, 16} <= set(run.iterations)
-    assert not {4, 16} & set(plain.iterations)
-    assert_same(run.reports, plain.reports)
+@pytest.mark.parametrize(
+    ("trigger", "expected"),
+    [
+        ((4, "iteration"), [4, 8, 12, 16, 20, 24, 28]),
+        ((0.5, "epoch"), [5, 10, 15, 19, 24, 29]),
+        ((1, "epoch"), [10, 19, 29]),
+        ((2, "epoch"), [19]),
+        (ManualScheduleTrigger([16, 4, 9, 200], "iteration"), [4, 9, 16]),
+        (ManualScheduleTrigger([0.25, 2.0], "epoch"), [3, 19]),
+        (MinValueTrigger("main/loss", (7, "iteration")), [7]),
+    ],
+    ids=["iterations", "half epochs", "epochs", "two epochs", "points", "in epochs", "best"],
+)
+def test_triggers_fire_when_they_would(trigger: Any, expected: list[int]) -> None:
+    fired = {}
+    for updater_type in (StandardUpdater, MultiStepUpdater):
+        run, seen = Run(updater_type), fired.setdefault(updater_type, [])
+        run.trainer.extend(
+            lambda trainer, seen=seen: seen.append(trainer.updater.iteration),
+            name="seen",
+            trigger=copy.deepcopy(trigger),
+        )
+        run.run()
+        assert (len(run.iterations) < len(run.reports)) == (updater_type is MultiStepUpdater)
+    assert fired[MultiStepUpdater] == fired[StandardUpdater]
+    assert fired[StandardUpdater][: len(expected)] == expected
+
+
+@pytest.mark.parametrize("stop", [(13, "iteration"), (1.6, "epoch")])
+def test_training_stops_when_it_would(stop: tuple[float, str]) -> None:
+    runs = []
+    for updater_type in (StandardUpdater, MultiStepUpdater):
+        runs.append(Run(updater_type))
+        runs[-1].trainer.stop_trigger = get_trigger(stop)
+        runs[-1].run()
+    assert_same(runs[1].state(), runs[0].state())
+
+
+def test_a_trigger_that_fires_always_does_after_each_update() -> None:
+    run, seen = Run(MultiStepUpdater), []
+    run.trainer.extend(lambda trainer: seen.append(1), name="seen", trigger=(1, "iteration"))
+    run.run()
+    assert len(seen) == len(run.iterations) == 6
+
+
+@pytest.mark.parametrize("trigger", [(7, "iteration"), (1, "epoch"), (0.7, "epoch")])
+def test_logs_are_those_of_chainers_updater(trigger: tuple[float, str]) -> None:
+    logs = []
+    for updater_type in (StandardUpdater, MultiStepUpdater):
+        run = Run(updater_type, make_model=lambda: Net(statistics_interval=5))
+        run.trainer.extend(extensions.LogReport(trigger=trigger, filename=None))
+        run.run()
+        logs.append(run.trainer.get_extension("LogReport").log)
+    assert len(logs[0]) > 2
+    for mine, theirs in zip(logs[1], logs[0], strict=True):
+        assert mine.keys() == theirs.keys()
+        for name in set(theirs) - {"elapsed_time"}:
+            assert mine[name] == pytest.approx(theirs[name], rel=1e-6), name
 
 
 def test_statistics_are_counted_when_they_are_due() -> None:
@@ -65,29 +117,6 @@ def test_statistics_are_counted_when_they_are_due() -> None:
         return Net(statistics_interval=4)
 
     assert_same_runs(make_model=make_model, epochs=1)
-
-
-def test_triggers(tmp_path: Path) -> None:
-    run = Run(MultiStepUpdater, out=tmp_path)
-    seen: list[int] = []
-    halves: list[float] = []
-    run.trainer.extend(
-        lambda trainer: seen.append(trainer.updater.iteration), name="a", trigger=(5, "iteration")
-    )
-    run.trainer.extend(
-        lambda trainer: halves.append(trainer.updater.epoch_detail),
-        name="b",
-        trigger=(0.5, "epoch"),
-    )
-    run.trainer.extend(extensions.LogReport(trigger=(1, "epoch")))
-    run.run()
-    # an interval that ends within an update has its trigger at the update's end
-    assert 3 <= len(seen) <= 6
-    assert all(b // 5 > a // 5 for a, b in itertools.pairwise(seen))
-    assert len(halves) == 6
-    rows = run.trainer.get_extension("LogReport").log
-    assert [row["epoch"] for row in rows] == [1, 2, 3]
-    assert [row["iteration"] for row in rows] == [10, 19, 29]
 
 
 def test_the_observation_is_the_mean() -> None:
@@ -99,6 +128,9 @@ def test_the_observation_is_the_mean() -> None:
     for mean, before, last in zip(means, [0, *run.iterations], run.iterations, strict=False):
         reports = run.reports[before:last]
         first += len(reports)
+        if len(reports) > 1:
+            assert {value[1] for value in mean.values()} == {len(reports)}
+            mean = {name: value[0] for name, value in mean.items()}
         for name in ("main/loss", "main/class", "main/kl", "main/kl_coef", "main/accuracy"):
             expected = numpy.mean([report[name] for report in reports])
             assert float(mean[name]) == pytest.approx(expected, rel=1e-12)

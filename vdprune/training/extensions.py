@@ -8,6 +8,7 @@ import numpy
 from chainer import Deserializer
 from chainer.backends import cuda
 from chainer.training import Extension, Trainer
+from chainer.training.triggers import ManualScheduleTrigger
 
 from vdprune.chain import VariationalDropoutChain
 from vdprune.checkpoint import History
@@ -79,7 +80,6 @@ class Cuts(Extension):
         compacts: Whether what has no weights left then drops out of training.
     """
 
-    trigger = staticmethod(_at_each_step)
     priority = -50  # after the checkpoint
 
     def __init__(
@@ -97,11 +97,7 @@ class Cuts(Extension):
         for cut in cuts:
             for epoch, sparsity in cut.steps():
                 self._due.setdefault(first_step(epoch), []).append((cut, sparsity))
-
-    @property
-    def steps(self) -> list[int]:
-        """Numbers of steps after which there is something to cut."""
-        return list(self._due)
+        self.trigger = ManualScheduleTrigger(list(self._due), "iteration")
 
     def initialize(self, trainer: Trainer) -> None:
         """Cut what is due before the first step, or before the one that a resumed run goes on with."""

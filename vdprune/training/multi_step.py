@@ -2,18 +2,19 @@
 
 import math
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import numpy
 from chainer import _get_link_hooks, config, reporter
 from chainer.dataset import convert
+from chainer.training import Trainer
 from chainer.training.updaters import StandardUpdater
 
 from vdprune.chain import VariationalDropoutChain
 from vdprune.training.adam import Adam
 from vdprune.training.augmented import WarpedBatches
 from vdprune.training.batches import ArrayBatches, RowIterator
+from vdprune.training.due import count_until_due
 from vdprune.training.repetition import Repetition, find_repetition
 
 _SECONDS = 0.05  # that an update may take: signals wait for its end
@@ -26,9 +27,10 @@ class MultiStepUpdater(StandardUpdater):
     The first step of an update is an ordinary one. If the network is nothing but variational linear
     layers with ReLU between them, further ones do the same to further batches without going through
     Python, which otherwise takes as long as the mathematics. They are the same steps, bit for bit;
-    ``iteration`` grows by as many, as the trainer's triggers see, and what the chain reports is the
-    mean of them all. An update ends before the last step of an epoch, and where the chain's
-    ``statistics_interval`` does.
+    ``iteration`` grows by as many. An update ends where one of Chainer's triggers fires, before the last
+    step of an epoch, and where the chain's ``statistics_interval`` does; what is called after every
+    iteration is called after every update. Of several steps the trainer's ``observation`` has pairs of
+    the mean and the number of steps, as LogReport and others weigh them.
 
     It needs a `RowIterator`, `ArrayBatches` of examples, labels and perhaps a teacher's logits, `Adam`,
     ``calc_loss``, and a chain which says that its ``forward`` does the same with every batch::
@@ -48,22 +50,26 @@ class MultiStepUpdater(StandardUpdater):
 
     Args:
         *args: Those of StandardUpdater.
-        pauses: Numbers of steps at which an update ends, as an extension has something to do there.
-        **kwargs: More arguments of StandardUpdater.
+        **kwargs: Likewise.
 
     Its ``observations`` are those of each step of the last update, if it had several.
     """
 
-    def __init__(self, *args: Any, pauses: Iterable[int] = (), **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.observations: list[dict[str, Any]] = []
-        self._pauses = sorted(pauses)
+        self._trainer: Trainer | None = None
         self._seconds = math.inf  # that one of several steps took last
+
+    def connect_trainer(self, trainer: Trainer) -> None:
+        """Note whose triggers are to fire in time."""
+        self._trainer = trainer
 
     def update_core(self) -> None:
         """Take one step, and then others that are like it."""
         self.observations = []
-        if not (_is_heard() and self._may_repeat()):
+        is_heard = bool(reporter._get_reporters())  # not if somebody calls it without a trainer
+        if self._trainer is None or not (is_heard and self._may_repeat()):
             super().update_core()
             return
         iterator, optimizer = self._iterators["main"], self._optimizers["main"]
@@ -74,7 +80,7 @@ class MultiStepUpdater(StandardUpdater):
             if self.auto_new_epoch:
                 optimizer.new_epoch(auto=True)
             return
-        count = self._count_steps(optimizer.target, seconds)
+        count = self._count_steps(self._trainer, optimizer.target, seconds)
         repetition = count and find_repetition(
             optimizer.target, optimizer, self.converter, batch[0]
         )
@@ -106,13 +112,13 @@ class MultiStepUpdater(StandardUpdater):
             and not _is_hooked(model)
         )
 
-    def _count_steps(self, model: VariationalDropoutChain, seconds: float) -> int:
+    def _count_steps(self, trainer: Trainer, model: VariationalDropoutChain, seconds: float) -> int:
         """Count the steps that may follow one that took so long, until something else is to be done."""
+        iterator = self._iterators["main"]
         until_statistics = -model.iteration % model.statistics_interval
-        done = self.iteration + 1
-        until_pause = [pause - done for pause in self._pauses if pause >= done][:1]
         in_time = int(_SECONDS / min(seconds, self._seconds))
-        return min([_MOST, in_time, until_statistics, *until_pause])
+        until_due = count_until_due(trainer, len(iterator.dataset) / iterator.batch_size)
+        return int(min(_MOST, in_time, until_statistics, until_due))
 
     def _go_on(self, repetition: Repetition, chosen: Any) -> None:
         """Take further steps, and let everybody know."""
@@ -128,19 +134,16 @@ class MultiStepUpdater(StandardUpdater):
             self._take_step(numbers)
             self.iteration += 1
             self._observe()
-        first, *_, last = self.observations
-        for name in last:
-            if last[name] is not first[name]:  # statistics are those of the first step
-                values = [float(each[name]) for each in self.observations]
-                reporter.get_current_reporter().observation[name] = math.fsum(values) / len(values)
+        steps, observation = len(self.observations), reporter.get_current_reporter().observation
+        for name in list(observation):
+            values = [each[name] for each in self.observations]
+            # statistics are those of the first step
+            is_same = all(value is values[0] for value in values)
+            mean = values[0] if is_same else math.fsum(map(float, values)) / steps
+            observation[name] = mean, steps
 
     def _observe(self) -> None:
         self.observations.append(dict(reporter.get_current_reporter().observation))
-
-
-def _is_heard() -> bool:
-    """Whether there is somebody to report to, as a trainer."""
-    return bool(reporter._get_reporters())
 
 
 def _is_hooked(model: Any) -> bool:

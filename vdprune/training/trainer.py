@@ -204,21 +204,19 @@ class TrainingRun:
             enter_phase(model, phase, self.recipe.initial_log_sigma2)
             self._is_in_phase = True
         configure_links(model, phase)
-        extensions = list(self._extensions(phase, self._ends[number] - phase.epochs))
         updater = MultiStepUpdater(
             self._iterator,
             self._optimizer,
             converter=self._lessons.batches(phase),
             device=self.device,
             loss_func=model.calc_loss,
-            pauses=[step for each in extensions if isinstance(each, Cuts) for step in each.steps],
         )
         updater.iteration = self._iteration
         end = self._ends[number]
         trainer = Trainer(
             updater, lambda trainer: trainer.updater.epoch >= end, out=str(self.out.parent)
         )
-        for extension in extensions:
+        for extension in self._extensions(phase, end - phase.epochs):
             trainer.extend(extension)
         trainer.run(show_loop_exception_msg=False)
 
