@@ -213,7 +213,9 @@ def test_inputs_that_are_not_finite_are_named() -> None:
     model = Net(num_train=60)
     x, t = batch()
     x[0] = numpy.inf
-    message = "iteration 1: the batch of inputs holds numbers"
+    message = (
+        "iteration 1: the batch of inputs holds numbers that are not finite; clean the data first"
+    )
     with numpy.errstate(invalid="ignore"), pytest.raises(NonFiniteLossError, match=message):
         model.calc_loss(x, t)
 

@@ -9,6 +9,9 @@ from chainer.backends import cuda
 from vdprune import kernels
 from vdprune.errors import NonFiniteLossError
 
+_SLOWER = "lower the learning rate, or raise the KL weight more slowly"
+_SMALLER = f"give it smaller inputs if they are large, or {_SLOWER}"
+
 
 def check_finite(chain: Chain, loss: Any, x: Any, iteration: int) -> None:
     """Make sure that a loss is a number.
@@ -89,7 +92,8 @@ def _find_parameter(chain: Chain) -> str | None:
         if count:
             layer, _, attribute = name.lstrip("/").rpartition("/")
             return (
-                f"{count} of the {param.size} values of {attribute} of layer {layer} are not finite"
+                f"{count} of the {param.size} values of {attribute} of layer {layer} are not finite; "
+                f"{_SLOWER}"
             )
     return None
 
@@ -97,19 +101,16 @@ def _find_parameter(chain: Chain) -> str | None:
 def _find_layer(chain: Chain, x: Any) -> str:
     """Name the first place on a batch's way where a number is not finite."""
     if not chain.device.xp.isfinite(as_array(x)).all():
-        return "the batch of inputs holds numbers that are not finite"
+        return "the batch of inputs holds numbers that are not finite; clean the data first"
     with chainer.no_backprop_mode(), _FirstNonFinite(chain) as hook:
         chain(x)
     if hook.layer is not None:
-        return f"the outputs of layer {hook.layer} are not finite, its weights are"
-    return "each layer's output is finite, their cross entropy or KL divergence is not"
+        return f"the outputs of layer {hook.layer} are not finite, its weights are; {_SMALLER}"
+    return f"each layer's output is finite, their cross entropy or KL divergence is not; {_SLOWER}"
 
 
 def _error(what: str, iteration: int, place: str) -> NonFiniteLossError:
-    return NonFiniteLossError(
-        f"{what} at iteration {iteration}: {place}; lower the learning rate, or raise the KL weight "
-        "more slowly"
-    )
+    return NonFiniteLossError(f"{what} at iteration {iteration}: {place}")
 
 
 class _FirstNonFinite(LinkHook):

@@ -173,6 +173,9 @@ def check_marked(path: Path) -> None:
         )
 
 
+_FOREIGN = "it says nothing of vdprune; give one that vdprune wrote"
+
+
 def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) -> None:
     """Make sure that a file is ours and not newer than this version.
 
@@ -187,7 +190,7 @@ def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) 
     kind = attributes.get("format")
     wanted = " or ".join(kinds)
     if not isinstance(kind, str) or kind not in kinds:
-        found = f"it is a {kind} file" if isinstance(kind, str) else "it says nothing of vdprune"
+        found = f"it is a {kind} file" if isinstance(kind, str) else _FOREIGN
         is_exportable = found == "it is a vdprune-checkpoint file" and wanted == "vdprune-weights"
         hint = ", and `vdprune export` makes the other of it" if is_exportable else ""
         raise FileFormatError(f"{path} is not a {wanted} file: {found}{hint}")

@@ -131,12 +131,13 @@ def test_numbers_too_large_for_float32_are_refused() -> None:
     [
         (numpy.full(300, -1), "from -1 to -1"),
         (numpy.arange(300) - 1, "from -1 to 298"),
+        (numpy.arange(300) % 3 + 1, "from 1 to 3: they must count from 0, so take 1"),
         (numpy.full(300, 2**31), "they must count from 0"),
         (numpy.full(300, 2**64 - 1, numpy.uint64), "they must count from 0"),
-        (numpy.zeros(300), "expected integers"),
+        (numpy.zeros(300), r"expected integers of shape \(n,\), as y.astype\(int\)"),
         (numpy.zeros(300, bool), "expected integers"),
         (numpy.full(300, "cat"), "expected integers"),
-        (numpy.eye(3, dtype=int)[numpy.arange(300) % 3], "expected integers"),
+        (numpy.eye(3, dtype=int)[numpy.arange(300) % 3], r"expected integers .* as y.argmax"),
         (numpy.zeros(299, int), "300 training examples of tiny .*have 299 labels"),
     ],
 )

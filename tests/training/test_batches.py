@@ -10,6 +10,7 @@ from chainer.iterators import MultithreadIterator, SerialIterator
 from chainer.training import StandardUpdater, extensions
 
 from vdprune import ArrayBatches, RowIterator
+from vdprune.errors import ArgumentError
 
 X = numpy.arange(77 * 6, dtype="f4").reshape(77, 2, 3)
 T = numpy.arange(77, dtype="i4") % 5
@@ -62,6 +63,17 @@ def test_several_batches_are_those_that_would_follow(n: int, shuffle: bool, most
             assert expected.current_position + 10 >= n
         assert iterator.epoch_detail == expected.epoch_detail
         assert iterator.is_new_epoch == expected.is_new_epoch
+
+
+def test_arrays_of_different_lengths() -> None:
+    with pytest.raises(ArgumentError, match="77, 60 rows"):
+        ArrayBatches(X, T[:60])
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_batches_without_rows(size: int) -> None:
+    with pytest.raises(ArgumentError, match=f"batch_size is {size}"):
+        RowIterator(77, size)
 
 
 def test_an_order_of_some_of_the_rows() -> None:

@@ -63,6 +63,11 @@ class Dataset:
                 f"{self.name}: training examples have shape {self.train.x.shape[1:]}, test "
                 f"examples {self.test.x.shape[1:]}: the two must be the same"
             )
+        if self.train.t.min() == 1:
+            raise DatasetError(
+                f"{self.name}: training labels go from 1 to {self.train.t.max()}: they must count from "
+                "0, so take 1 from all labels, as y - 1 does"
+            )
         if self.classes > max(1000, len(self.train.t)):  # a stray number, not a class
             raise DatasetError(
                 f"{self.name}: the largest training label is {self.train.t.max()}, and there are "
@@ -198,11 +203,18 @@ def _as_labels(name: str, t: numpy.ndarray) -> numpy.ndarray:
     if t.ndim != 1 or t.dtype.kind not in "ui":
         raise DatasetError(
             f"{name}: labels are an array of {t.dtype} of shape {t.shape}: expected integers of "
-            "shape (n,)"
+            f"shape (n,){_hint_for(t)}"
         )
     if t.size and (t.min() < 0 or t.max() > 2**31 - 1):
         raise DatasetError(f"{name}: labels go from {t.min()} to {t.max()}: they must count from 0")
     return t.astype(numpy.int32, copy=False)
+
+
+def _hint_for(t: numpy.ndarray) -> str:
+    """Say how labels of other kinds that are often met become numbers of classes."""
+    if t.ndim == 2:
+        return ", as y.argmax(axis=1) makes of one column for each class"
+    return ", as y.astype(int) gives" if t.ndim == 1 and t.dtype.kind == "f" else ""
 
 
 def _check_split(name: str, split: Split) -> None:

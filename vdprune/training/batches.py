@@ -9,6 +9,7 @@ from chainer.dataset import Converter
 from chainer.iterators import SerialIterator
 from chainer.iterators._statemachine import iterator_statemachine
 
+from vdprune.errors import ArgumentError
 from vdprune.kernels.addresses import get_address
 
 
@@ -17,12 +18,18 @@ class RowIterator(SerialIterator):
 
     Args:
         n: How many rows there are.
+        batch_size: How many a batch has.
         *args: The other arguments of SerialIterator.
         **kwargs: Likewise.
+
+    Raises:
+        ArgumentError: A batch is to have no rows.
     """
 
-    def __init__(self, n: int, *args: Any, **kwargs: Any) -> None:
-        super().__init__(range(n), *args, **kwargs)
+    def __init__(self, n: int, batch_size: int, *args: Any, **kwargs: Any) -> None:
+        if batch_size < 1:
+            raise ArgumentError(f"batch_size is {batch_size}: a batch has one row at least")
+        super().__init__(range(n), batch_size, *args, **kwargs)
 
     def __next__(self) -> Any:
         """Return the numbers of the next batch's rows, shape (rows,), int64."""
@@ -82,10 +89,19 @@ class ArrayBatches(Converter):
 
     Args:
         *arrays: Arrays, or lists, of n rows each.
+
+    Raises:
+        ArgumentError: They have different numbers of rows.
     """
 
     def __init__(self, *arrays: Any) -> None:
         self.arrays = [numpy.asarray(a) if isinstance(a, list) else a for a in arrays]
+        counts = [len(array) for array in self.arrays]
+        if len(set(counts)) > 1:
+            raise ArgumentError(
+                f"the arrays have {', '.join(map(str, counts))} rows: each must have one for each "
+                "example"
+            )
 
     def __call__(self, batch: Any, device: Device | None = None) -> tuple[Any, ...]:
         """Take rows.
