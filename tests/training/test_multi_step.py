@@ -1,6 +1,7 @@
 """When an update has several steps, and what others see of it."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -98,11 +99,11 @@ def test_a_trigger_that_fires_always_does_after_each_update() -> None:
 
 
 @pytest.mark.parametrize("trigger", [(7, "iteration"), (1, "epoch"), (0.7, "epoch")])
-def test_logs_are_those_of_chainers_updater(trigger: tuple[float, str]) -> None:
+def test_logs_are_those_of_chainers_updater(trigger: tuple[float, str], tmp_path: Path) -> None:
     logs = []
     for updater_type in (StandardUpdater, MultiStepUpdater):
-        run = Run(updater_type, make_model=lambda: Net(statistics_interval=5))
-        run.trainer.extend(extensions.LogReport(trigger=trigger, filename=None))
+        run = Run(updater_type, make_model=lambda: Net(statistics_interval=5), out=tmp_path)
+        run.trainer.extend(extensions.LogReport(trigger=trigger))
         run.run()
         logs.append(run.trainer.get_extension("LogReport").log)
     assert len(logs[0]) > 2
