@@ -170,7 +170,9 @@ def test_an_error_in_a_helper_at_work_on_an_order(monkeypatch: pytest.MonkeyPatc
         return take_part(number, *arguments)
 
     monkeypatch.setattr(kernels.orders, "take_part", fail)
-    time.sleep(0.1)  # until the helper sleeps
+    (helper,) = team._helpers
+    while not helper._begun._sleepers:  # else it carries the order out as it did before
+        time.sleep(0.01)
     is_failing.set()
     with pytest.raises(MemoryError, match="of a helper"):
         halve(team, numpy.ones(5000, "f4"))
