@@ -47,7 +47,8 @@ def profile_training(network: Network, steps: int) -> tuple[float, list[Entry]]:
     """
     load_kernels(lambda: None)
     clock = StepClock(network.warm_up)
-    profiler, profiled = cProfile.Profile(), []
+    profiler = cProfile.Profile()
+    profiled: list[int] = []
     # steps that two updates may have, so that there is one of each kind
     several = 0 if any(layer.kernel for layer in network.layers) else 200
 

@@ -41,11 +41,11 @@ CHOICES = """\
   passed by then; nothing else was changed.
 - For `strong` a KL weight of 4 in the phase `rounds`, with cuts to 140x, 155x, 170x, 185x and 200x,
   was tried in the place of 14 (commit c314041 below), with the teachers of three runs of `strong` itself
-  (8231824 below). With images held out it had left fewer errors, on one seed; on the test images of three
-  seeds it did not, and the recipe stayed as it was.
-- Those three runs of `strong` for LeNet-300-100 (8231824 below) are of the recipe as it still is. The runs
-  above were made since then because a run takes less time now, and were to take their
-  place whatever came of them.
+  (8231824 below). With images held out it had left fewer errors, on one seed; on the test images of
+  three seeds it did not, and the recipe stayed as it was.
+- Those three runs of `strong` for LeNet-300-100 (8231824 below) are of the recipe as it still is. The
+  runs above were made since then because a run takes less time now, and were to take their place
+  whatever came of them.
 - For LeNet-300-100 these were tried since in the place of `strong`, with 10,000 images held out and one
   teacher for all, on two of the three seeds that `strong` itself had then: all phases twice as long; the
   last two twice as long; four cuts, at 140x, 157x, 172x and 186x, at a KL weight of 7. None left fewer

@@ -44,7 +44,7 @@ def main(turns: int, json: Path) -> None:
     machine = describe_machine()
     if machine["load"] > 0.5 * available_processors():
         click.echo(f"other programs are running: the load is {machine['load']:.2f}", err=True)
-    results = {
+    results: dict[str, Any] = {
         "machine": machine,
         "versions": {"python": sys.version.split()[0], **versions_of(_PACKAGES)},
         "turns": turns,
