@@ -13,9 +13,8 @@ class LayersOfLastStep:
     def __init__(self) -> None:
         self._kept: list[LinearLayers] = []
         self._trials_of_steps = make_trials_of_steps()
-        self.whole_network: LinearLayers | None = (
-            None  # if they were all there was of the last step
-        )
+        # what computed the last step, if that was all there was of it
+        self.whole_network: LinearLayers | None = None
 
     def take(self, layers: Sequence[LinearLayer], x: Any) -> LinearLayers:
         """Return what was put here if it is of such arrays, or a new one.
