@@ -276,3 +276,25 @@ def test_weights_that_are_zero(only_fused: None, arguments: dict[str, Any]) -> N
     assert isinstance(ways[0], convolution_products.SparseProducts)
     expected = F.convolution_2d(x, W, b, **arguments)
     numpy.testing.assert_allclose(y.array, expected.array, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("arguments", [{}, {"pad": (2, 1), "dilate": (1, 2)}], ids=str)
+def test_gradients_of_weights_that_are_kept(
+    only_fused: None, many_tasks: None, arguments: dict[str, Any], has_bias: bool
+) -> None:
+    """What is masked has no gradient, and is not multiplied."""
+    arrays = make_inputs((3, 2, 8, 7), (4, 2, 3, 2), has_bias)
+    kept = numpy.random.random(arrays[1].shape) < 0.1
+    kept[0, 0, 0, 0] = True
+    arrays[1] *= kept
+    expected = go_through(F.convolution_2d, arrays, **arguments)
+    expected[2] *= kept
+    ways = []
+    with pytest.MonkeyPatch.context() as patch:
+        choose = convolution_products.choose_products
+        patch.setattr(MODULE, "choose_products", lambda *a: ways.append(choose(*a)) or ways[-1])
+        found = go_through(convolution_2d, arrays, **arguments, kept=kept)
+    assert isinstance(ways[0], convolution_products.SparseProducts)
+    for one, other in zip(found, expected, strict=True):
+        numpy.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)

@@ -80,6 +80,41 @@ def test_there_are_gradients_where_there_is_a_graph() -> None:
     numpy.testing.assert_allclose(W.grad, numpy.tile(x.sum(axis=0), (6, 1)))
 
 
+@pytest.mark.parametrize("has_biases", [False, True])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_gradients_of_weights_that_are_kept(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, has_biases: bool
+) -> None:
+    arrays = make_arrays(4, 9, 6, 0.3, dtype)[: 3 if has_biases else 2]
+    kept = arrays[1] != 0
+    assert kept.any()
+    images = arrays[0].reshape(4, 1, 3, 3)
+    expected = go_through(F.linear, images, *arrays[1:])
+    monkeypatch.delattr(F, "linear")  # is not needed
+    found = go_through(linear_of_few, images, *arrays[1:], kept=kept)
+    expected[2] *= kept
+    found[2] *= kept  # the others' are not wanted
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype and one.shape == other.shape
+        numpy.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_only_gradients_that_are_asked_for() -> None:
+    x, W, b = make_arrays(4, 9, 6, 0.3)
+    expected = go_through(linear_of_few, x, W, b, kept=W != 0)
+    found = go_through(lambda b: linear_of_few(x, W, b, kept=W != 0), b)
+    numpy.testing.assert_array_equal(found[1], expected[3])
+
+
+def go_through(function: Any, *arrays: Any, **arguments: Any) -> list[Any]:
+    """Outputs, and gradients of all inputs for gradients of the outputs that are always the same."""
+    variables = [Variable(array) for array in arrays]
+    y = function(*variables, **arguments)
+    y.grad = numpy.random.default_rng(0).standard_normal(y.shape).astype(y.dtype)
+    y.backward()
+    return [y.array, *(v.grad for v in variables)]
+
+
 def test_a_layer_in_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = VariationalDropoutLinear(20, 10)
     layer.log_sigma2.array[...] = 9

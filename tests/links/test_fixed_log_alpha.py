@@ -82,6 +82,37 @@ def test_cut_weights_stay_zero_and_others_are_trained(
         numpy.testing.assert_array_equal(to_numpy(link(x).array), to_numpy(evaluated))
 
 
+@pytest.mark.parametrize("kind", ["linear", "convolution"])
+def test_of_few_weights_those_are_multiplied_alone(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = LINKS[kind]()
+    values = numpy.full(link.W.shape, 9.0, "f")
+    values[1, 0] = -9
+    link.fix_log_alpha(values)
+    x = numpy.random.randn(*SHAPES[kind]).astype("f")
+    found = go_through(link, x)
+    names = {"linear": "LinearOfFewFunction", "convolution": "SparseProducts"}
+    assert names[kind] in found.pop()
+    monkeypatch.setattr(type(link), "fixed_kept", lambda self: None)
+    expected = go_through(link, x)
+    assert names[kind] not in expected.pop()
+    for one, other in zip(found, expected, strict=True):
+        numpy.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def go_through(link: Any, x: Any) -> list[Any]:
+    """Outputs and gradients of a layer, and who computed them."""
+    link.cleargrads()
+    inputs = chainer.Variable(x)
+    y = link(inputs)
+    function = y.creator
+    y.grad = numpy.cos(numpy.arange(y.size, dtype="f")).reshape(y.shape)
+    y.backward()
+    who = type(getattr(function, "way", function)).__name__
+    return [y.array, inputs.grad, link.W.grad, link.b.grad, who]
+
+
 @devices
 def test_the_divergence_is_zero(device_name: str, request: pytest.FixtureRequest) -> None:
     device = get_device(device_name, request)

@@ -21,17 +21,20 @@ class Convolution2DFunction(FirstOrderFunction):
     To keep them laid out for the gradients was no faster, and takes kh * kw times their memory.
     """
 
-    def __init__(self, geometry: Geometry, groups: int, out_size: tuple[int, int]) -> None:
+    def __init__(
+        self, geometry: Geometry, groups: int, out_size: tuple[int, int], kept: Any
+    ) -> None:
         super().__init__()
-        self.geometry, self.groups, self.out_size = geometry, groups, out_size
+        self.geometry, self.groups, self.out_size, self.kept = geometry, groups, out_size, kept
 
     def forward(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         x, W = inputs[:2]
         self.has_bias = len(inputs) == 3
         b = inputs[2][:, None] if self.has_bias else None
         self.retain_inputs((0, 1))
-        # gradients are wanted of weights that are 0, too
-        kept = None if chainer.config.enable_backprop else W != 0
+        kept = self.kept
+        if kept is None and not chainer.config.enable_backprop:
+            kept = W != 0  # elsewhere gradients are wanted of weights that are 0, too
         self.way = choose_products(W.shape, self.geometry, self.groups, self.out_size, kept)
         self.tasks = cut_into_tasks(len(x), x.itemsize, self.way, products=1)
         self.shape = len(x), len(W), self.way.pixels
@@ -87,6 +90,7 @@ def convolution_2d(
     pad: int | tuple[int, int] = 0,
     dilate: int | tuple[int, int] = 1,
     groups: int = 1,
+    kept: Any = None,
 ) -> Variable:
     """The same as ``chainer.functions.convolution_2d``, which computes it where there is no fast way.
 
@@ -99,6 +103,8 @@ def convolution_2d(
         pad: Zeros added around the images in pixels.
         dilate: Distance between neighbouring filter weights in pixels.
         groups: Number of groups of channels.
+        kept: Which weights count, array of bool, shape of W: the others are 0 and no gradients of
+            theirs are wanted. None for all.
 
     Returns:
         x * W + b, where * convolves, shape (batch, out_channels, out_height, out_width), dtype of x.
@@ -108,7 +114,7 @@ def convolution_2d(
     if not _is_fused(*(v.array for v in inputs), geometry=geometry, groups=groups):
         return F.convolution_2d(*inputs, stride=stride, pad=pad, dilate=dilate, groups=groups)
     function = Convolution2DFunction(
-        geometry, groups, find_out_size(inputs[0], inputs[1], geometry)
+        geometry, groups, find_out_size(inputs[0], inputs[1], geometry), kept
     )
     # without gradients nothing is kept for them
     wants_gradients = any(v.requires_grad for v in inputs)

@@ -127,6 +127,16 @@ class FixedLogAlpha:
             return None
         return self.W if self.fixed.mask is None else self.W * self.fixed.mask
 
+    def fixed_kept(self) -> Any:
+        """Which weights are trained while the log alpha is fixed.
+
+        Returns:
+            Array of bool, shape of ``W``; None for all, or if it is not fixed.
+        """
+        if self.fixed is None or self.fixed.mask is None:
+            return None
+        return self.fixed.mask > 0
+
     def device_resident_accept(self, visitor: Any) -> None:
         """Move the link as Chainer does, and what is fixed."""
         super().device_resident_accept(visitor)  # type: ignore[misc]

@@ -93,7 +93,7 @@ class VariationalDropoutConvolution2D(VariationalDropout, L.Convolution2D):
         }
         W = self.noiseless_W()
         if W is not None:
-            return functions.convolution_2d(x, W, self.b, **geometry)
+            return functions.convolution_2d(x, W, self.b, **geometry, kept=self.fixed_kept())
         self._initialize_log_sigma2()
         y_and_divergence = functions.variational_dropout_convolution_2d(
             x,

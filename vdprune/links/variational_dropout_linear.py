@@ -85,7 +85,7 @@ class VariationalDropoutLinear(VariationalDropout, L.Linear):
             self._initialize_params(int(numpy.prod(x.shape[n_batch_axes:])))
         W = self.noiseless_W()
         if W is not None:
-            return functions.linear_of_few(x, W, self.b, n_batch_axes)
+            return functions.linear_of_few(x, W, self.b, n_batch_axes, self.fixed_kept())
         self._initialize_log_sigma2()
         y_and_divergence = functions.variational_dropout_linear(
             x,
