@@ -28,6 +28,25 @@ def test_maxima_and_their_gradient(
         (n + 2 * p - k) // s + 1 for n, p, k, s in zip(shape[1:], pad, ksize, stride, strict=True)
     ]
     assume(min(size) > 0)
+    check_maxima_and_their_gradient(shape, ksize, stride, pad, size, spoiled, dtype)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
+    odd_row=st.booleans(),
+    spoiled=st.booleans(),
+    dtype=st.sampled_from(["f4", "f8"]),
+)
+@settings(deadline=None)
+def test_squares_next_to_each_other(shape: Any, odd_row: bool, spoiled: bool, dtype: str) -> None:
+    planes, height, width = shape
+    whole = planes, 2 * height + odd_row, 2 * width
+    check_maxima_and_their_gradient(whole, (2, 2), (2, 2), (0, 0), shape[1:], spoiled, dtype)
+
+
+def check_maxima_and_their_gradient(
+    shape: Any, ksize: Any, stride: Any, pad: Any, size: Any, spoiled: bool, dtype: str
+) -> None:
     x = numpy.random.default_rng(0).integers(-3, 3, shape).astype(dtype)  # so that some are equal
     if spoiled:
         x.ravel()[::5] = numpy.nan

@@ -30,6 +30,9 @@ def max_pool(x: Any, ksize: _Pair, stride: _Pair, pad: _Pair, y: Any, positions:
     """
     planes, height, width = x.shape
     out_height, out_width = y.shape[1:]
+    if _are_squares(ksize, stride, pad, x.shape, y.shape):
+        _pool_squares(x, y, positions)
+        return
     flat_x = x.reshape(-1)
     # What each window has at one place, gathered first: comparing is fast where neighbours are compared.
     seen = numpy.empty(out_height * out_width, x.dtype)
@@ -56,9 +59,64 @@ def max_pool(x: Any, ksize: _Pair, stride: _Pair, pad: _Pair, y: Any, positions:
 def _keep_larger(seen: Any, here: int, best: Any, position: Any) -> None:
     for k in range(seen.size):
         value, other = seen[k], best[k]
-        is_larger = (value > other) | ((value != value) & (other == other))
+        is_larger = _is_larger(value, other)
         best[k] = value if is_larger else other
         position[k] = here if is_larger else position[k]
+
+
+@compiled
+def _are_squares(ksize: _Pair, stride: _Pair, pad: _Pair, shape: Any, out_shape: Any) -> bool:
+    """Whether windows are two by two and lie next to each other, and fill the planes' width."""
+    is_plain = ksize == (2, 2) and stride == (2, 2) and pad == (0, 0)
+    return is_plain and shape[2] == 2 * out_shape[2] and shape[1] >= 2 * out_shape[1]
+
+
+@compiled
+def _pool_squares(x: Any, y: Any, positions: Any) -> None:
+    """Do what `max_pool` does with windows of two by two: first their columns, then those.
+
+    Rows of a small plane are shorter than what can be compared at once, so what comes of the columns
+    goes on as one row.
+    """
+    planes, _, width = x.shape
+    out_height, windows = y.shape[1], y.shape[1] * y.shape[2]
+    columns = numpy.empty(out_height * width, x.dtype)
+    lower = numpy.empty(out_height * width, numpy.bool_)
+    for p in range(planes):
+        for row in range(out_height):
+            above, below = x[p, 2 * row], x[p, 2 * row + 1]
+            found, is_below = columns[row * width :], lower[row * width :]
+            for k in range(uintp(width)):
+                a, b = above[k], below[k]
+                is_below[k] = _is_larger(b, a)
+                found[k] = b if is_below[k] else a
+        best, position = y[p].reshape(-1), positions[p].reshape(-1)
+        for k in range(uintp(windows)):
+            left, right = uintp(2) * k, uintp(2) * k + uintp(1)
+            a, b = columns[left], columns[right]
+            # of equal ones the first is wanted, row by row
+            is_right = _is_larger(b, a) | (~_is_larger(a, b) & lower[left] & ~lower[right])
+            best[k] = b if is_right else a
+            position[k] = 2 * (lower[right] if is_right else lower[left]) + is_right
+
+
+@compiled
+def _is_larger(value: Any, other: Any) -> Any:
+    return (value > other) | ((value != value) & (other == other))
+
+
+@compiled
+def _unpool_squares(g: Any, positions: Any, g_x: Any) -> None:
+    """Do what `max_unpool` does with windows of two by two, without dividing."""
+    planes, height, width = g_x.shape
+    flat = g_x.reshape(-1)
+    for p in range(planes):
+        for row in range(g.shape[1]):
+            line = uintp((p * height + 2 * row) * width)
+            for k in range(uintp(g.shape[2])):
+                position = uintp(positions[p, row, k])
+                down, right = position >> uintp(1), position & uintp(1)
+                flat[line + down * uintp(width) + uintp(2) * k + right] += g[p, row, k]
 
 
 @compiled
@@ -74,6 +132,9 @@ def max_unpool(g: Any, positions: Any, ksize: _Pair, stride: _Pair, pad: _Pair, 
         g_x: Result, zeros to begin with, shape (planes, height, width).
     """
     planes, height, width = g_x.shape
+    if _are_squares(ksize, stride, pad, g_x.shape, g.shape):
+        _unpool_squares(g, positions, g_x)
+        return
     for p in range(planes):
         for row in range(g.shape[1]):
             for column in range(g.shape[2]):
