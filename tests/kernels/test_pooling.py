@@ -33,14 +33,15 @@ def test_maxima_and_their_gradient(
 
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
-    odd_row=st.booleans(),
+    rows_more=st.integers(-1, 1),
     spoiled=st.booleans(),
     dtype=st.sampled_from(["f4", "f8"]),
 )
 @settings(deadline=None)
-def test_squares_next_to_each_other(shape: Any, odd_row: bool, spoiled: bool, dtype: str) -> None:
+def test_squares_next_to_each_other(shape: Any, rows_more: int, spoiled: bool, dtype: str) -> None:
+    """One row less: the last windows reach out of the planes, as Chainer has it by default."""
     planes, height, width = shape
-    whole = planes, 2 * height + odd_row, 2 * width
+    whole = planes, 2 * height + rows_more, 2 * width
     check_maxima_and_their_gradient(whole, (2, 2), (2, 2), (0, 0), shape[1:], spoiled, dtype)
 
 
