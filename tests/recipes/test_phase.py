@@ -62,6 +62,8 @@ def test_cuts_without_meaning_are_refused(values: dict[str, Any], message: str) 
         ),
         ({"kl_weight": Schedule(((0.0, 0.0), (1.0, -2.0)))}, "kl_weight is"),
         ({"noise": Schedule(((0.0, -1.0),))}, "noise is -1.0"),
+        ({"temperature": Schedule(((0.0, -1.0),))}, "temperature is -1.0: it must not be below"),
+        ({"temperature": RAMP}, "temperature is .*: it must be above 0"),
         ({"kind": "dense", "kl_weight": RAMP}, "kl_weight is .* in a phase of kind dense"),
         ({"kind": "dense", "cuts": (Cut(0.0, compression=2.0),)}, "use fine-tune"),
         ({"kind": "fine-tune", "prior": "ard"}, "prior is ard in a phase of kind fine-tune"),
@@ -80,10 +82,15 @@ def test_phases_without_meaning_are_refused(values: dict[str, Any], message: str
 
 def test_everything_moves_along_with_the_epochs() -> None:
     cuts = (Cut(10.0, compression=2.0), Cut(12.0, compression=4.0, until=20.0))
-    phase = Phase("one", 40, learning_rate=RAMP, kl_weight=RAMP, noise=RAMP, cuts=cuts)
+    cooling = Schedule(((10.0, 3.0), (40.0, 1.0)))
+    phase = Phase(
+        "one", 40, learning_rate=RAMP, kl_weight=RAMP, noise=RAMP, cuts=cuts, temperature=cooling
+    )
     half = phase.with_epochs(20)
     assert half.epochs == 20
     assert half.learning_rate == half.kl_weight == half.noise == RAMP.moved(0.5)
+    assert half.temperature == Schedule(((5.0, 3.0), (20.0, 1.0)))
+    assert Phase("one", 40).with_epochs(20).temperature is None
     assert [(cut.epoch, cut.until) for cut in half.cuts] == [(5, None), (6, 10)]
 
 
@@ -101,6 +108,19 @@ def test_tells_itself_in_words() -> None:
         "one (variational): 40 epochs; learning rate 0.001; KL weight 0 until epoch 5, then linear to "
         "1 at epoch 20; prior ard; cut to 2x by log-alpha at epoch 10; cut to 4x by magnitude from "
         "epoch 12 to 20"
+    )
+
+
+def test_tells_its_temperature() -> None:
+    phase = Phase("one", 3, kind="fine-tune", temperature=Schedule(((0.0, 3.0), (2.0, 1.0))))
+    assert phase.describe() == (
+        "one (fine-tune): 3 epochs; learning rate 0.001; temperature linear from 3 to 1 at epoch 2"
+    )
+    assert phase.list_unreached() == []
+    cooling = Schedule(((0.0, 3.0), (8.0, 1.0)))
+    assert (
+        "temperature has a point at epoch 8"
+        in Phase("a", 3, temperature=cooling).list_unreached()[0]
     )
 
 

@@ -1,5 +1,6 @@
 """Runs of several phases: what each does to the network, and that any of them can be interrupted."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -283,6 +284,38 @@ def test_a_teacher_is_listened_to(data: Dataset, tmp_path: Path, copies: int) ->
         found = run.checkpoint.model(data.test.x).array.argmax(axis=1)
     assert (found == 1).mean() > 0.9
     assert (tmp_path / "c.copies.h5").exists() == bool(copies)
+
+
+def test_the_temperature_follows_its_schedule(data: Dataset, tmp_path: Path) -> None:
+    """Where a phase has none it is the teacher's, also after one that has."""
+    cooling = Schedule(((0.0, 4.0), (2.0, 2.0)))
+    phases = [
+        Phase("first", 1),
+        Phase("second", 3, kind="fine-tune", temperature=cooling),
+        Phase("third", 1),
+    ]
+    recipe = replace(
+        recipe_of(*phases), teacher=Teacher(file="any.h5", weight=0.4, temperature=3.0)
+    )
+    found: list[tuple[float, float]] = []
+
+    def note(iteration: int) -> None:
+        settings = run.checkpoint.model.distillation
+        assert settings is not None
+        found.append((settings.temperature, settings.weight))
+
+    teacher = build_arch("lenet300", input_shape=(1, 8, 8), classes=3)
+    run = TrainingRun(
+        replace(start(recipe_of(DENSE), data, tmp_path / "c.h5").checkpoint, recipe=_table(recipe)),
+        data,
+        tmp_path / "c.h5",
+        CPU,
+        Callbacks(on_step=note),
+        Lessons(data.train, recipe, tmp_path / "c.h5", teacher),
+    )
+    run.run()
+    # updates end where epochs do
+    assert [t for t, _ in itertools.groupby(found)] == [(t, 0.4) for t in (3.0, 4.0, 3.0, 2.0, 3.0)]
 
 
 def _table(recipe: Recipe) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from vdprune.augmentation import Augmentation
 from vdprune.errors import ArgumentError
@@ -15,7 +15,7 @@ CutBy = Literal["log-alpha", "magnitude"]
 
 _MOST_TIMES = 10_000
 _ROUNDING = 1e-9  # of the epochs of points that were moved
-_SCHEDULES = ("learning_rate", "kl_weight", "noise")
+_SCHEDULES = ("learning_rate", "kl_weight", "noise", "temperature")
 _ALWAYS_1 = Schedule(((0.0, 1.0),))
 
 
@@ -129,6 +129,8 @@ class Phase:
             None for the authors' choice: in convolutions only.
         cuts: Weights that are cut on the way.
         augmentation: How training images are changed; None to leave them as they are.
+        temperature: Where the run has a teacher, what its and the network's logits are divided by; None
+            for what the teacher's table says.
 
     Raises:
         ArgumentError: Values that have no meaning or do not go together.
@@ -145,13 +147,16 @@ class Phase:
     mask_variance: bool | None = None
     cuts: tuple[Cut, ...] = ()
     augmentation: Augmentation | None = None
+    temperature: Schedule | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise ArgumentError(f"epochs is {self.epochs}: it must be 1 or more")
-        for name in _SCHEDULES:
-            if min(value for _, value in getattr(self, name).points) < 0:
-                raise ArgumentError(f"{name} is {getattr(self, name)}: it must not be below 0")
+        for name, schedule in self._schedules().items():
+            if min(value for _, value in schedule.points) < 0:
+                raise ArgumentError(f"{name} is {schedule}: it must not be below 0")
+        if self.temperature is not None and not all(t for _, t in self.temperature.points):
+            raise ArgumentError(f"temperature is {self.temperature}: it must be above 0")
         if self.kind != "variational":
             if any(value for _, value in self.kl_weight.points):
                 raise ArgumentError(
@@ -176,6 +181,10 @@ class Phase:
                     "be done before the phase ends, so that what is left can be trained"
                 )
 
+    def _schedules(self) -> dict[str, Schedule]:
+        found = {name: getattr(self, name) for name in _SCHEDULES}
+        return {name: schedule for name, schedule in found.items() if schedule is not None}
+
     @property
     def settled_from(self) -> float:
         """Epoch from which neither cuts nor the KL weight change the network's size any more."""
@@ -187,13 +196,12 @@ class Phase:
         Returns:
             A line for each.
         """
-        ends = {name: getattr(self, name).points[-1][0] for name in _SCHEDULES}
         return [
-            f"{self.name}.{name} has a point at epoch {end:g}, which is not reached: the phase has "
-            f"{_count(self.epochs)}, and the last value is "
-            f"{getattr(self, name).at(self.epochs - 1):.4g}"
-            for name, end in ends.items()
-            if end > self.epochs * (1 + _ROUNDING)
+            f"{self.name}.{name} has a point at epoch {schedule.points[-1][0]:g}, which is not reached: "
+            f"the phase has {_count(self.epochs)}, and the last value is "
+            f"{schedule.at(self.epochs - 1):.4g}"
+            for name, schedule in self._schedules().items()
+            if schedule.points[-1][0] > self.epochs * (1 + _ROUNDING)
         ]
 
     def with_epochs(self, epochs: int) -> "Phase":
@@ -214,14 +222,8 @@ class Phase:
             )
             for cut in self.cuts
         )
-        return replace(
-            self,
-            epochs=epochs,
-            learning_rate=self.learning_rate.moved(ratio),
-            kl_weight=self.kl_weight.moved(ratio),
-            noise=self.noise.moved(ratio),
-            cuts=cuts,
-        )
+        moved: Any = {name: schedule.moved(ratio) for name, schedule in self._schedules().items()}
+        return replace(self, epochs=epochs, cuts=cuts, **moved)
 
     def describe(self) -> str:
         """Tell the schedules in words.
@@ -235,6 +237,8 @@ class Phase:
             words.append(f"prior {self.prior}")
         if self.kind == "variational" and self.noise != _ALWAYS_1:
             words.append(f"noise {self.noise.describe()}")
+        if self.temperature is not None:
+            words.append(f"temperature {self.temperature.describe()}")
         words.extend(cut.describe() for cut in self.cuts)
         if self.augmentation is not None:
             words.append("images are changed")

@@ -17,7 +17,7 @@ class Teacher:
         arch: What is trained as a teacher first; empty where ``file`` is given.
         recipe: How that is trained; empty where ``file`` is given.
         file: A checkpoint of a trained network.
-        temperature: What both networks' logits are divided by.
+        temperature: What both networks' logits are divided by, where a phase says nothing else.
         weight: Share of the teacher in the loss; the labels' is what is left of 1.
 
     Raises:

@@ -15,7 +15,9 @@ from vdprune.checkpoint import History
 from vdprune.devices import is_gpu_error
 from vdprune.errors import VdpruneError
 from vdprune.functions.variational_layer import Alive
+from vdprune.objective import Distillation
 from vdprune.recipes.phase import Cut, Phase
+from vdprune.recipes.recipe import Teacher
 from vdprune.training.cuts import cut_weights
 from vdprune.training.phases import learning_rate_of, set_learning_rate
 from vdprune.training.sums import Sums
@@ -39,18 +41,20 @@ class TrainingInterruptedError(VdpruneError):
 
 
 class Schedules(Extension):
-    """Sets the learning rate, the KL weight and the noise at the start of each epoch of a phase.
+    """Sets what changes from epoch to epoch of a phase at the start of each: learning rate, KL weight...
 
     Args:
         phase: The phase.
         start: Epoch of the run in which it starts.
+        teacher: The run's teacher, or None.
     """
 
     trigger = staticmethod(_at_each_epochs_end)
 
-    def __init__(self, phase: Phase, start: int) -> None:
+    def __init__(self, phase: Phase, start: int, teacher: Teacher | None) -> None:
         self.phase = phase
         self._start = start
+        self._teacher = teacher
 
     def initialize(self, trainer: Trainer) -> None:
         """Set them for the first epoch, or for the one that a resumed run is in."""
@@ -64,6 +68,11 @@ class Schedules(Extension):
         optimizer.target.kl_coef = phase.kl_weight.at(epoch)
         for _, link in optimizer.target.named_variational_links():
             link.noise_scale = phase.noise.at(epoch)
+        if self._teacher is not None:
+            temperature = self._teacher.temperature
+            if phase.temperature is not None:
+                temperature = phase.temperature.at(epoch)
+            optimizer.target.distillation = Distillation(temperature, self._teacher.weight)
 
 
 class Cuts(Extension):

@@ -19,7 +19,6 @@ from vdprune.devices import gpu_errors
 from vdprune.errors import ArgumentError, NonFiniteLossError
 from vdprune.evaluation import evaluate
 from vdprune.finiteness import check_finite, check_parameters
-from vdprune.objective import Distillation
 from vdprune.recipes.phase import Phase
 from vdprune.recipes.tables import from_table
 from vdprune.storage import check_replaceable, check_writable
@@ -86,9 +85,6 @@ class TrainingRun:
         model.statistics_interval = -(
             -len(train.x) // self.recipe.batch_size
         )  # the log has its own
-        if self.recipe.teacher is not None:
-            teacher = self.recipe.teacher
-            model.distillation = Distillation(teacher.temperature, teacher.weight)
         model.to_device(device)
         self.epochs_before = len(checkpoint.history)  # of an earlier run, as before a fine-tuning
         self._iteration = 0
@@ -232,7 +228,7 @@ class TrainingRun:
         model, recipe = self.checkpoint.model, self.recipe
         yield OnEachUpdate(self._count_step)
         yield self._log
-        yield Schedules(phase, start)
+        yield Schedules(phase, start, recipe.teacher)
         yield self._compaction
         if phase.cuts:
             yield Cuts(model, phase.cuts, recipe.threshold, first_step, recipe.compact_every > 0)
