@@ -140,7 +140,8 @@ FAILURES = [
     ("export --out picture.png/new.h5", "picture.png/new.h5 can't be written"),
     ("export --out nowhere/new.npz", "nowhere/new.npz can't be written"),
     ("export --out weights.txt", "ends in .txt"),
-    ("train --dataset tiny.npz", "checkpoint.h5 exists"),
+    ("train --dataset tiny.npz", "checkpoint.h5 exists: go on with its run with --resume"),
+    ("train --dataset tiny.npz --out pruned.h5", "pruned.h5 exists: replace it with --overwrite"),
     # values
     ("train --dataset tiny.npz --out new.h5 --threshold nan", "threshold is nan"),
     ("prune --threshold nan --out new.h5", "threshold is nan"),

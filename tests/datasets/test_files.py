@@ -190,6 +190,15 @@ def test_something_else_is_refused(tmp_path: Path, data: bytes) -> None:
         load_dataset(str(path))
 
 
+def test_arrays_of_objects_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    write_npz(path, **{**make_tiny_arrays(), "x_train": numpy.array([1, "a"], object)})
+    with pytest.raises(
+        DatasetError, match=r"mine\.npz has arrays of Python objects: save arrays of"
+    ):
+        load_dataset(str(path))
+
+
 def test_a_zip_without_arrays_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     with zipfile.ZipFile(path, "w") as file:

@@ -76,7 +76,12 @@ def test_an_empty_value_takes_something_away() -> None:
         ("variational.learning_rte=1", "learning_rte: no such field, is learning_rate meant?"),
         ("varational.epochs=1", "the phases are variational"),
         ("batch_size", "'batch_size' sets nothing: give FIELD=VALUE"),
-        ("batch_size.more=1", "what is before 'more' is no table"),
+        (
+            "batch_size.more=1",
+            "batch_size is 100, which has no fields; set it as a whole, batch_size=VALUE",
+        ),
+        ("variational.optimizer.name=x", "variational.optimizer is 'adam', which has no fields"),
+        ("=3", "'=3' sets nothing: give FIELD=VALUE"),
         ("phases.0.epochs=1", "the phases are variational"),
         ("variational.cuts.0.epoch=1", "variational.cuts has 0 entries, counted from 0"),
         ("variational.epochs=3.5", "phase variational, epochs: 3.5 is not a whole number"),

@@ -9,7 +9,7 @@ import numpy
 from chainer.backend import Device
 
 from vdprune.chain import VariationalDropoutChain
-from vdprune.checkpoint import Checkpoint
+from vdprune.checkpoint import Checkpoint, holds_run
 from vdprune.cli.loading import load_checkpoint, load_its_dataset
 from vdprune.cli.progress import Progress
 from vdprune.cli.running import leave, run_to_the_end, same_command
@@ -108,7 +108,7 @@ def start_run(order: Order, device: Device, progress: Progress, received: list[i
     for path in (out, best_path(out)):
         check_replaceable(path)
         if path.exists() and not order.overwrite:
-            resume = "go on with its run with --resume, " if out.exists() else ""
+            resume = "go on with its run with --resume, " if holds_run(out) else ""
             raise ArgumentError(
                 f"{path} exists: {resume}replace it with --overwrite, or give another file with --out"
             )

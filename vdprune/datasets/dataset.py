@@ -57,7 +57,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for split in (self.train, self.test):
-            _check_split(self.name, split)
+            _check_split(split)
         if self.train.x.shape[1:] != self.test.x.shape[1:]:
             raise DatasetError(
                 f"{self.name}: training examples have shape {self.train.x.shape[1:]}, test "
@@ -217,13 +217,15 @@ def _hint_for(t: numpy.ndarray) -> str:
     return ", as y.astype(int) gives" if t.ndim == 1 and t.dtype.kind == "f" else ""
 
 
-def _check_split(name: str, split: Split) -> None:
+def _check_split(split: Split) -> None:
     if len(split.x) != len(split.t):
         raise DatasetError(
             f"{split.description} have {len(split.t):,} labels: each example needs one"
         )
     if split.x.size == 0:
-        raise DatasetError(f"{name}: {split.description} hold no data: shape {split.x.shape}")
+        raise DatasetError(
+            f"{split.description} hold no data: shape {split.x.shape}; each split needs examples"
+        )
     if split.x.dtype.kind == "f":
         bad = ~numpy.isfinite(split.x).reshape(len(split.x), -1).all(axis=1)
         if bad.any():

@@ -45,7 +45,8 @@ def load_files(path: Path) -> Dataset:
         arrays = _read_npz(path)
     else:
         raise DatasetError(
-            f"{path} is neither an .npz nor an .h5 file: expected one with {', '.join(_KEYS)}"
+            f"{path} is neither an .npz nor an .h5 file, or one that was cut short: expected one with "
+            f"{', '.join(_KEYS)}"
         )
     x_train, t_train, x_test, t_test = arrays
     return make_dataset(name, (x_train, t_train), (x_test, t_test))
@@ -57,6 +58,12 @@ def _read_npz(path: Path) -> list[numpy.ndarray]:
             return _pick(path, file)
     except DatasetError:
         raise
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise DatasetError(f"{path} can't be read: {error}") from error
+        raise DatasetError(
+            f"{path} has arrays of Python objects: save arrays of numbers, as x.astype('float32') gives"
+        ) from error
     except Exception as error:  # whatever a damaged zip file makes zipfile and NumPy raise
         raise DatasetError(f"{path} can't be read: {error}") from error
 

@@ -74,7 +74,7 @@ def change_recipe(recipe: Recipe, settings: list[str]) -> Recipe:
     table = to_table(recipe)
     for setting in settings:
         path, equals, text = setting.partition("=")
-        if not equals:
+        if not equals or not path.strip():
             raise ArgumentError(f"{setting!r} sets nothing: give FIELD=VALUE")
         change_table(table, path.strip(), _parse(text.strip()))
         recipe = from_table(table)

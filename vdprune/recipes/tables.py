@@ -136,8 +136,10 @@ def change_table(table: dict[str, Any], path: str, value: Any) -> None:
                 f"{', '.join(phases)}"
             )
     if not isinstance(place, dict):
+        before = ".".join(parents)
         raise ArgumentError(
-            f"the recipe has no field {path!r}: what is before {name!r} is no table"
+            f"the recipe has no field {path!r}: {before} is {shorten(place)}, which has no fields; set "
+            f"it as a whole, {before}=VALUE"
         )
     if value == "":
         place.pop(name, None)
