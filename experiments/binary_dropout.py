@@ -14,8 +14,8 @@ from chainer import Chain
 from chainer.links import Linear
 
 from vdprune.archs.lenet300 import LeNet300
+from vdprune.chain_evaluation import evaluate
 from vdprune.datasets import Dataset
-from vdprune.evaluation import evaluate
 from vdprune.recipes.recipe import Recipe
 from vdprune.sparsity import NetworkSparsity, measure_sparsity
 

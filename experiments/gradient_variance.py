@@ -23,9 +23,9 @@ import chainer
 from experiments.output import output_options, run_experiment
 from experiments.parameterisations import LayerVariances, measure_variances
 from vdprune.archs import build_arch
+from vdprune.chain_evaluation import evaluate
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError
-from vdprune.evaluation import evaluate
 from vdprune.kernels.constants import LOG_ALPHA_MAX, LOG_ALPHA_MIN
 from vdprune.plotting.figures import BLUE, ORANGE, make_figure, set_whole_numbers
 

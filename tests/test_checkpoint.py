@@ -10,7 +10,6 @@ from chainer.serializers import HDF5Deserializer
 
 from vdprune.archs import build_arch
 from vdprune.checkpoint import (
-    FORMAT_VERSION,
     Checkpoint,
     count_epochs,
     holds_run,
@@ -18,6 +17,7 @@ from vdprune.checkpoint import (
     save_checkpoint,
 )
 from vdprune.errors import FileFormatError
+from vdprune.hdf5 import CHECKPOINT_VERSION
 from vdprune.pruning import prune
 from vdprune.version import __version__
 
@@ -116,7 +116,7 @@ def test_root_attributes_as_h5py_reads_them(tmp_path: Path) -> None:
         assert attributes == {
             "preparation": 12.5,
             "format": "vdprune-checkpoint",
-            "format_version": FORMAT_VERSION,
+            "format_version": CHECKPOINT_VERSION,
             "vdprune_version": __version__,
             "kind": "checkpoint",
             "arch": "lenet300",

@@ -11,8 +11,9 @@ from chainer.serializers import HDF5Serializer
 
 from tests.spoiling import Spoil, claim, make_group, remove, replace_array, set_attribute
 from tests.test_checkpoint import make_checkpoint
-from vdprune.checkpoint import FORMAT, FORMAT_VERSION, load_checkpoint, save_checkpoint
+from vdprune.checkpoint import load_checkpoint, save_checkpoint
 from vdprune.errors import FileFormatError
+from vdprune.hdf5 import CHECKPOINT, CHECKPOINT_VERSION
 
 
 def set_kwargs(**changes: object) -> Spoil:
@@ -170,7 +171,7 @@ def refusal_of(path: Path) -> str:
             id="weights",
         ),
         pytest.param(
-            set_attribute("format_version", FORMAT_VERSION + 1), "install", id="newer version"
+            set_attribute("format_version", CHECKPOINT_VERSION + 1), "install", id="newer version"
         ),
     ],
 )
@@ -187,6 +188,6 @@ def test_a_file_that_does_not_fit_is_refused(
 def test_a_plain_chainer_file_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "plain.h5", "w") as file:
         HDF5Serializer(file).save(make_checkpoint().model)
-    assert f"is not a {FORMAT} file: it says nothing of vdprune" in refusal_of(
+    assert f"is not a {CHECKPOINT} file: it says nothing of vdprune" in refusal_of(
         tmp_path / "plain.h5"
     )

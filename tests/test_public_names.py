@@ -57,7 +57,7 @@ FLOORS = [
     {"objective"},
     {"chain", "conversion"},
     {"archs", "datasets"},
-    {"checkpoint", "evaluation"},
+    {"checkpoint", "evaluation", "chain_evaluation"},
     {"pruning"},
     {"sweep"},
     {"training", "export", "plotting"},

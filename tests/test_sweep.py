@@ -5,9 +5,9 @@ import pytest
 
 from tests.conftest import make_tiny_arrays
 from vdprune.chain import VariationalDropoutChain
+from vdprune.chain_evaluation import evaluate
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import ArgumentError
-from vdprune.evaluation import evaluate
 from vdprune.pruning import sorted_log_alpha
 from vdprune.recipes.files import load_recipe
 from vdprune.sweep import Sweep, SweepPoint, choose_point

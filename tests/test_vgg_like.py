@@ -24,10 +24,10 @@ from tests.datasets.test_cifar import (
 )
 from vdprune.archs import build_arch
 from vdprune.chain import VariationalDropoutChain
+from vdprune.chain_evaluation import evaluate
 from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import FileFormatError
-from vdprune.evaluation import evaluate
 from vdprune.export import build_chain, export_weights
 from vdprune.formats import load_weights
 from vdprune.pruning import prune

@@ -8,6 +8,7 @@ from vdprune.version import __version__ as __version__
 if TYPE_CHECKING:
     from vdprune.archs import build_arch as build_arch
     from vdprune.chain import VariationalDropoutChain as VariationalDropoutChain
+    from vdprune.chain_evaluation import evaluate as evaluate
     from vdprune.checkpoint import load_checkpoint as load_checkpoint
     from vdprune.checkpoint import save_checkpoint as save_checkpoint
     from vdprune.conversion import to_cpu_sparse as to_cpu_sparse
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from vdprune.datasets import load_dataset as load_dataset
     from vdprune.devices import get_device as get_device
     from vdprune.errors import VdpruneError as VdpruneError
-    from vdprune.evaluation import evaluate as evaluate
     from vdprune.export import build_chain as build_chain
     from vdprune.export import export_chain as export_chain
     from vdprune.export import export_weights as export_weights
@@ -44,7 +44,7 @@ _HOMES = {
     "VdpruneError": "vdprune.errors",
     "build_arch": "vdprune.archs",
     "build_chain": "vdprune.export",
-    "evaluate": "vdprune.evaluation",
+    "evaluate": "vdprune.chain_evaluation",
     "export_chain": "vdprune.export",
     "export_weights": "vdprune.export",
     "get_device": "vdprune.devices",

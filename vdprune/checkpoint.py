@@ -19,11 +19,16 @@ from chainer.serializers import DictionarySerializer, HDF5Deserializer, HDF5Seri
 from vdprune.archs import build_arch, check_arch_size
 from vdprune.chain import VariationalDropoutChain
 from vdprune.errors import ArgumentError, FileFormatError
-from vdprune.hdf5 import named_datasets, new_h5, open_h5, read_attribute, read_json_attribute
+from vdprune.hdf5 import (
+    CHECKPOINT,
+    CHECKPOINT_VERSION,
+    named_datasets,
+    new_h5,
+    open_h5,
+    read_attribute,
+    read_json_attribute,
+)
 from vdprune.storage import check_seal
-
-FORMAT = "vdprune-checkpoint"
-FORMAT_VERSION = 1
 
 History = list[dict[str, float]]
 
@@ -82,7 +87,7 @@ def save_checkpoint(
     Raises:
         FileWriteError: It can't be written; a file that was there is as it was.
     """
-    with new_h5(Path(path), FORMAT, FORMAT_VERSION) as file:
+    with new_h5(Path(path), CHECKPOINT, CHECKPOINT_VERSION) as file:
         file.attrs["kind"] = checkpoint.kind
         file.attrs["arch"] = checkpoint.arch
         file.attrs["arch_kwargs"] = json.dumps(checkpoint.arch_kwargs)
@@ -122,7 +127,7 @@ def holds_run(path: Path) -> bool:
     check_seal(path)
     try:
         with h5py.File(path) as file:
-            is_ours = file.attrs.get("format") == FORMAT
+            is_ours = file.attrs.get("format") == CHECKPOINT
             return is_ours and (file.attrs.get("kind") == "checkpoint" or "training" in file)
     except OSError:
         return False
@@ -137,7 +142,7 @@ def count_epochs(path: Path) -> int | None:
     Returns:
         Epochs that are done; None where there is no run to go on with.
     """
-    with open_h5(path, {FORMAT: FORMAT_VERSION}) as file:
+    with open_h5(path, {CHECKPOINT: CHECKPOINT_VERSION}) as file:
         return int(file["training"].attrs["epoch"]) if "training" in file else None
 
 
@@ -158,7 +163,7 @@ def load_checkpoint(
             not fit its arch, or it holds no run to go on with where ``load_training`` is given.
     """
     path = Path(path)
-    with open_h5(path, {FORMAT: FORMAT_VERSION}) as file:
+    with open_h5(path, {CHECKPOINT: CHECKPOINT_VERSION}) as file:
         datasets = named_datasets(file)
         checkpoint = Checkpoint(
             model=_load_model(path, file, datasets),

@@ -14,6 +14,10 @@ from vdprune.errors import FileFormatError, VdpruneError
 from vdprune.storage import HDF5, MAX_GZIP_RATIO, check_header, check_seal, seal, write_atomically
 from vdprune.version import __version__
 
+# Of checkpoints, which `vdprune.checkpoint` writes: what a file is can be told without Chainer.
+CHECKPOINT = "vdprune-checkpoint"
+CHECKPOINT_VERSION = 1
+
 _END_PLACES = {
     0: 40,
     1: 44,

@@ -11,9 +11,9 @@ from typing import Any
 import numpy
 
 from vdprune.chain import VariationalDropoutChain
+from vdprune.chain_evaluation import evaluate
 from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
-from vdprune.evaluation import evaluate
 from vdprune.pruning import check_knows_noise, sorted_log_alpha
 
 _LEAST_KEPT = 1 / 5000  # share of the weights that the sparsest of the first thresholds keeps

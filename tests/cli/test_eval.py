@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -33,6 +35,22 @@ def test_error_is_that_of_the_network(
     log_p = h - numpy.log(numpy.exp(h).sum(axis=1, keepdims=True))
     assert found["error"] == pytest.approx(100 * (h.argmax(axis=1) != t).mean())
     assert found["loss"] == pytest.approx(-log_p[numpy.arange(len(t)), t].mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("command", ["eval", "inspect", "bench"])
+def test_weight_files_do_without_chainer(trained: Path, command: str) -> None:
+    """Importing it would take longer than all else."""
+    code = (
+        "import atexit, sys; from vdprune.cli.main import main; "
+        "atexit.register(lambda: print('chainer' in sys.modules)); main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, "weights.h5"],
+        cwd=trained,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.endswith("\nFalse\n"), done.stderr
 
 
 def test_dataset_can_be_given(run: Run, tmp_path: Path, trained: Path, tiny_npz: Path) -> None:

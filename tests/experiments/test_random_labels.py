@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from experiments import random_labels
 from tests.conftest import make_tiny_arrays
+from vdprune.chain_evaluation import evaluate
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError
-from vdprune.evaluation import evaluate
 from vdprune.recipes.files import load_recipe
 from vdprune.recipes.recipe import Recipe
 

@@ -45,10 +45,9 @@ def eval_command(
     """
     from vdprune.cli.loading import load_any, load_its_dataset
     from vdprune.cli.results import describe_file, print_result
-    from vdprune.devices import get_device
     from vdprune.errors import ArgumentError
 
-    device = get_device(gpu)
+    device = None if gpu is None else _find_gpu(gpu)
     loaded = load_any(file, needs_model=gpu is not None)
     data = load_its_dataset(file, loaded.dataset, dataset, data_root)
     if split != "test":
@@ -95,15 +94,24 @@ def _scale_of(loaded: "LoadedFile") -> float | None:
 
 def _evaluate(loaded: "LoadedFile", examples: "Split", device: Any, quiet: bool) -> "Evaluation":
     """Run a network; one of a weight file, on the CPU, by the runtime that is made for it."""
-    from vdprune.devices import gpu_errors
-    from vdprune.evaluation import evaluate, evaluate_network
-    from vdprune.runtime import make_network
-
     if loaded.model is None:
+        from vdprune.evaluation import evaluate_network
+        from vdprune.runtime import make_network
+
         load_runtime(quiet)
         # not by what is faster just now, so that it is the same to the last digit each time
         way = "sparse" if loaded.sparsity.sparsity > _SPARSE else "dense"
         return evaluate_network(make_network(loaded.weights, 1, way), examples)
+    from vdprune.chain_evaluation import evaluate
+    from vdprune.devices import gpu_errors
+
     with gpu_errors():
-        loaded.model.to_device(device)
+        if device is not None:
+            loaded.model.to_device(device)
         return evaluate(loaded.model, examples)
+
+
+def _find_gpu(number: int) -> Any:
+    from vdprune.devices import get_device
+
+    return get_device(number)

@@ -1,21 +1,23 @@
-"""Opens any of our files."""
+"""Opens any of our files.
+
+What needs Chainer is imported where it is needed: weight files don't, and importing it takes longest.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vdprune import checkpoint
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError, DatasetError, FileFormatError
-from vdprune.export import build_chain
-from vdprune.export.collecting import collect_checkpoint
 from vdprune.formats import Weights, is_weight_file, load_weights
 from vdprune.formats.weights import FORMAT as WEIGHTS_FORMAT
 from vdprune.formats.weights import FORMAT_VERSION as WEIGHTS_VERSION
-from vdprune.hdf5 import open_h5
-from vdprune.pruning import noise_threshold
+from vdprune.hdf5 import CHECKPOINT, CHECKPOINT_VERSION, open_h5
 from vdprune.recipes.tables import from_table
 from vdprune.sparsity import NetworkSparsity
+
+if TYPE_CHECKING:
+    from vdprune.checkpoint import Checkpoint, History
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class LoadedFile:
     threshold: float | None
     sparsity: NetworkSparsity
     recipe: dict[str, Any] = field(default_factory=dict)
-    history: checkpoint.History = field(default_factory=list)
+    history: "History" = field(default_factory=list)
     earlier_recipes: list[dict[str, Any]] = field(default_factory=list)
     preparation: float = 0.0
     weights: Weights | None = None
@@ -68,13 +70,15 @@ def load_any(path: Path, needs_model: bool = True) -> LoadedFile:
         header = weights.header
         return LoadedFile(
             "compact weights" if header.get("compact") else "weights",
-            build_chain(weights) if needs_model else None,
+            _build_chain(weights) if needs_model else None,
             header["arch"],
             header["dataset"],
             header["threshold"],
             weights.sparsity(),
             weights=weights,
         )
+    from vdprune.pruning import noise_threshold
+
     loaded = load_checkpoint(path)
     return LoadedFile(
         loaded.kind,
@@ -104,10 +108,12 @@ def load_as_weights(path: Path) -> Weights:
     """
     if _format_of(path) == WEIGHTS_FORMAT:
         return load_weights(path)
+    from vdprune.export.collecting import collect_checkpoint
+
     return collect_checkpoint(load_checkpoint(path))
 
 
-def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
+def load_checkpoint(path: Path) -> "Checkpoint":
     """Open a checkpoint, with a hint where another file of ours is given instead.
 
     Args:
@@ -131,7 +137,9 @@ def load_checkpoint(path: Path) -> checkpoint.Checkpoint:
             "checkpoint, or the pruned file, that it was made from; `vdprune convert` turns it into "
             "another format"
         )
-    loaded = checkpoint.load_checkpoint(path)
+    from vdprune.checkpoint import load_checkpoint as load
+
+    loaded = load(path)
     try:
         from_table(loaded.recipe)
     except (ArgumentError, TypeError) as error:
@@ -166,6 +174,12 @@ def load_its_dataset(path: Path, stored: str, given: str | None, data_root: Path
         ) from error
 
 
+def _build_chain(weights: Weights) -> Any:
+    from vdprune.export import build_chain
+
+    return build_chain(weights)
+
+
 def _check_there(path: Path) -> None:
     if path.is_dir():
         raise FileFormatError(f"{str(path)!r} is a folder: give a file in it")
@@ -187,7 +201,7 @@ def _format_of(path: Path) -> str:
             f"{path} is no file that vdprune reads: a file of `vdprune train`, `vdprune prune` or "
             "`vdprune export` is wanted; ONNX and C files can only be written"
         )
-    kinds = {checkpoint.FORMAT: checkpoint.FORMAT_VERSION, WEIGHTS_FORMAT: WEIGHTS_VERSION}
+    kinds = {CHECKPOINT: CHECKPOINT_VERSION, WEIGHTS_FORMAT: WEIGHTS_VERSION}
     with open_h5(path, kinds) as file:
         return str(file.attrs["format"])
 

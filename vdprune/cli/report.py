@@ -45,10 +45,10 @@ def report_command(
     say of it; of a checkpoint and of a pruned file, too, how it was trained: for how long, its teacher,
     the recipe. Needs matplotlib.
     """
+    from vdprune.chain_evaluation import evaluate
     from vdprune.cli.loading import load_any, load_its_dataset
     from vdprune.cli.results import describe_file
     from vdprune.errors import ArgumentError
-    from vdprune.evaluation import evaluate
     from vdprune.plotting import load_matplotlib
     from vdprune.recipes.files import format_recipe
     from vdprune.recipes.tables import from_table

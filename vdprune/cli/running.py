@@ -131,9 +131,9 @@ def print_run(run: "TrainingRun", as_json: bool) -> None:
         run: The run, done.
         as_json: Whether to print one JSON object.
     """
+    from vdprune.chain_evaluation import evaluate
     from vdprune.cli.progress import count_of
     from vdprune.cli.results import describe_file, print_result
-    from vdprune.evaluation import evaluate
     from vdprune.pruning import noise_threshold
 
     checkpoint = run.checkpoint

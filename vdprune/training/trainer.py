@@ -13,11 +13,11 @@ from chainer.backend import Device
 from chainer.training import Extension, Trainer
 
 from vdprune.blas import OneBlasThread
+from vdprune.chain_evaluation import evaluate
 from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdprune.datasets import Dataset
 from vdprune.devices import gpu_errors
 from vdprune.errors import ArgumentError, NonFiniteLossError
-from vdprune.evaluation import evaluate
 from vdprune.finiteness import check_finite, check_parameters
 from vdprune.recipes.phase import Phase
 from vdprune.recipes.tables import from_table

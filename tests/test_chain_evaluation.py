@@ -9,9 +9,10 @@ from tests.conftest import make_tiny_arrays
 from vdprune.archs import build_arch
 from vdprune.blas import find_blas_libraries
 from vdprune.chain import VariationalDropoutChain
+from vdprune.chain_evaluation import evaluate
 from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
-from vdprune.evaluation import Evaluation, evaluate
+from vdprune.evaluation import Evaluation
 from vdprune.threads import limited_threads
 
 
@@ -154,7 +155,7 @@ class Convolutional(chainer.Chain):
 def test_batches_are_as_large_as_memory_lets_them(
     monkeypatch: pytest.MonkeyPatch, numbers: int, expected: int
 ) -> None:
-    monkeypatch.setattr("vdprune.evaluation._MOST_NUMBERS", numbers)
+    monkeypatch.setattr("vdprune.chain_evaluation._MOST_NUMBERS", numbers)
     random = numpy.random.default_rng(3)
     x = random.normal(size=(20, 2, 8, 8)).astype("f")
     split = Split("images", x, random.integers(0, 3, 20).astype("i"))
