@@ -37,7 +37,7 @@ def test_error_is_that_of_the_network(
     assert found["loss"] == pytest.approx(-log_p[numpy.arange(len(t)), t].mean(), rel=1e-3)
 
 
-@pytest.mark.parametrize("command", ["eval", "inspect", "bench"])
+@pytest.mark.parametrize("command", ["eval", "inspect"])
 def test_weight_files_do_without_chainer(trained: Path, command: str) -> None:
     """Importing it would take longer than all else."""
     code = (
