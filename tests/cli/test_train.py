@@ -174,3 +174,11 @@ def test_epoch_that_ends_in_nan_does_not_replace_the_checkpoint(
     assert len(_error_lines(result.stderr)) == 1
     assert numpy.isfinite(_history(path)["eval_loss"]).all()
     assert _history(path)["epoch"].tolist() == [1]
+
+
+def test_a_network_without_weights(run: Run, tiny_npz: Path) -> None:
+    noisy = ("--set", "initial_log_sigma2=6", "--epochs", 1)
+    result = run("train", "--dataset", tiny_npz, "--batch-size", 100, *noisy)
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("   1/1 ")]
+    assert line.split()[-3:-1] == ["all", "cut"] and line.count("100.00%") == 3

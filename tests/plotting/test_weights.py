@@ -30,6 +30,16 @@ def test_mask_of_a_matrix() -> None:
     assert panels == 1  # no scale: a weight is there or not
 
 
+@pytest.mark.parametrize(("shape", "end"), [((3, 5), 4.5), ((3, 2500), 2501.5)])
+def test_rows_and_columns_are_numbered(shape: tuple[int, int], end: float) -> None:
+    """Those of the network, also where a pixel stands for three of them."""
+    axes = plotting.draw_mask("l2", numpy.ones(shape, bool)).axes[0]
+    assert tuple(axes.images[0].get_extent()) == (-0.5, end, 2.5, -0.5)
+    assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, shape[1] - 0.5), (2.5, -0.5))
+    ticks = axes.get_xticks()
+    assert len(ticks) > 2 and (ticks == ticks.astype(int)).all()
+
+
 @pytest.mark.parametrize("shape", [(2, 3), (1, 2, 3), (4, 2, 3)])
 def test_mask_of_pixels(shape: tuple[int, ...]) -> None:
     kept = numpy.random.rand(7, int(numpy.prod(shape))) < 0.5

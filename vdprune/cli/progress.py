@@ -1,5 +1,6 @@
 """What `vdprune train` shows while it runs, on standard error."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -178,8 +179,11 @@ def _line(row: dict[str, float], epochs: int) -> str:
     sparsities = " ".join(
         f"{100 * value:6.2f}%" for name, value in row.items() if name.startswith("sparsity_of/")
     )
+    compression = f"{row['compression']:7.1f}x"
+    if math.isinf(row["compression"]):
+        compression = f"{'all cut':>8}"
     return (
         f"{row['epoch']:>4.0f}/{epochs:<4d} {row['loss']:8.4f} {row['class']:7.4f} {row['kl']:8.4f} "
         f"{row['kl_coef']:6.2f} {row['train_error']:6.2f}% {row['error']:6.2f}% "
-        f"{row['eval_loss']:7.4f}  {sparsities} {row['compression']:7.1f}x {row['seconds']:6.1f}"
+        f"{row['eval_loss']:7.4f}  {sparsities} {compression} {row['seconds']:6.1f}"
     )

@@ -60,8 +60,11 @@ def draw_mask(name: str, kept: Any, input_shape: tuple[int, ...] | None = None) 
         per_pixel = kept.sum(axis=0).reshape(-1, *input_shape[-2:]).sum(axis=0)
         return _draw(per_pixel, counts, "", "", "weights that read the pixel")
     image = _shrink(kept.astype(float))
-    scale = "" if image.shape == kept.shape else "share of weights kept"
-    return _draw(image, counts, "input", "output", scale)
+    is_whole = image.shape == kept.shape
+    inputs = "input; dark: a weight that is left" if is_whole else "input"
+    figure = _draw(image, counts, inputs, "output", "" if is_whole else "share of weights kept")
+    _number(figure.axes[0], kept.shape)
+    return figure
 
 
 def _count(name: str, kept: Any) -> str:
@@ -81,6 +84,18 @@ def _draw(image: Any, title: str, x: str, y: str, scale: str = "") -> Any:
     if scale:
         figure.colorbar(shown, label=scale)
     return figure
+
+
+def _number(axes: Any, shape: tuple[int, ...]) -> None:
+    """Number rows and columns of a matrix, whatever number of them a pixel stands for."""
+    from matplotlib.ticker import MaxNLocator
+
+    drawn = axes.images[0].get_size()
+    ends = [n * math.ceil(k / _MOST_PIXELS) - 0.5 for n, k in zip(drawn, shape, strict=True)]
+    axes.images[0].set_extent((-0.5, ends[1], ends[0], -0.5))
+    axes.set(xlim=(-0.5, shape[1] - 0.5), ylim=(shape[0] - 0.5, -0.5))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _first(count: int) -> str:
