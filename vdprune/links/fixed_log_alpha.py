@@ -128,14 +128,14 @@ class FixedLogAlpha:
         return self.W if self.fixed.mask is None else self.W * self.fixed.mask
 
     def fixed_kept(self) -> Any:
-        """Which weights are trained while the log alpha is fixed.
+        """Which weights are trained while the log alpha is fixed, for functions that multiply no others.
 
         Returns:
-            Array of bool, shape of ``W``; None for all, or if it is not fixed.
+            Array of bool, shape of ``W``; None for all, if it is not fixed, and on a GPU, where no
+            function asks.
         """
-        if self.fixed is None or self.fixed.mask is None:
-            return None
-        return self.fixed.mask > 0
+        mask = None if self.fixed is None else self.fixed.mask
+        return mask > 0 if isinstance(mask, numpy.ndarray) else None
 
     def device_resident_accept(self, visitor: Any) -> None:
         """Move the link as Chainer does, and what is fixed."""
