@@ -1,8 +1,10 @@
 """`vdprune inspect`."""
 
 import json
+import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 
 from tests.conftest import Run
@@ -18,6 +20,18 @@ def test_checkpoints(run: Run, trained: Path, file: str) -> None:
     found = json.loads(run("inspect", trained / file, "--json").stdout)
     assert (found["kind"], found["recipe"]) == (file.removesuffix(".h5"), "paper")
     assert 0 < found["nonzero"] < found["weights"]
+
+
+def test_a_run_that_was_interrupted(run: Run, tmp_path: Path, trained: Path) -> None:
+    shutil.copy(trained / "checkpoint.h5", tmp_path)
+    with h5py.File(tmp_path / "checkpoint.h5", "r+") as file:
+        recipe = json.loads(file.attrs["recipe"])
+        recipe["phases"][0]["epochs"] = 30
+        file.attrs["recipe"] = json.dumps(recipe)
+    result = run("inspect", "checkpoint.h5")
+    assert "seed 0, 10 epochs of 30, to be gone on with by --resume, error " in result.stdout
+    found = json.loads(run("inspect", "checkpoint.h5", "--json").stdout)
+    assert (found["epochs"], found["epochs_of_recipe"]) == (10, 30)
 
 
 def test_weight_files(run: Run, trained: Path) -> None:

@@ -31,6 +31,14 @@ TAUGHT = {
     "name": "strong",
     "teacher": {"arch": "lenet5-bn", "recipe": "teacher", "temperature": 3.0, "weight": 0.7},
 }
+COOLED = {
+    **TAUGHT,
+    "phases": [
+        {"name": "rounds", "temperature": 1.0},
+        {"name": "a"},
+        {"name": "b", "temperature": 2},
+    ],
+}
 BY_FILE = {"name": "mine", "teacher": {"file": "dense.h5", "temperature": 2.0, "weight": 1.0}}
 
 
@@ -45,6 +53,16 @@ BY_FILE = {"name": "mine", "teacher": {"file": "dense.h5", "temperature": 2.0, "
                 "recipe": "strong",
                 "teacher": "lenet5-bn, trained by the recipe teacher; its share of the loss is 0.7, the "
                 "temperature 3",
+            },
+        ),
+        (
+            [COOLED],
+            0.0,
+            {
+                "time": "1.0 minutes",
+                "recipe": "strong",
+                "teacher": "lenet5-bn, trained by the recipe teacher; its share of the loss is 0.7, the "
+                "temperature 3; rounds and b had their own",
             },
         ),
         (

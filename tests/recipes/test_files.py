@@ -5,7 +5,7 @@ import pytest
 
 from vdprune.errors import ArgumentError
 from vdprune.recipes.files import change_recipe, format_recipe, load_recipe
-from vdprune.recipes.recipe import Recipe
+from vdprune.recipes.recipe import Recipe, Teacher
 from vdprune.recipes.schedule import Schedule
 from vdprune.recipes.tables import from_table, to_table
 
@@ -66,6 +66,45 @@ def test_fields_change_one_by_one() -> None:
 def test_an_empty_value_takes_something_away() -> None:
     assert change_recipe(SHIPPED["strong"], ["teacher="]).teacher is None
     assert change_recipe(SHIPPED["strong"], ["last.augmentation="]).phases[2].augmentation is None
+    assert change_recipe(SHIPPED["strong"], ["rounds.cuts="]).phases[1].cuts == ()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("teachr=", "teachr= takes nothing away: there is no such field"),
+        ("rounds.augmentaton=", "rounds.augmentaton= takes nothing away: there is no such field"),
+        ("teacher.wieght=", "there is no such field"),
+        ("rounds=", "rounds= takes nothing away: rounds is a phase"),
+        ("rounds.kl_weight=", "rounds.kl_weight= takes nothing away: kl_weight needs a value"),
+        ("rounds.cuts.0.epoch=", "epoch needs a value"),
+    ],
+)
+def test_what_is_not_there_or_needed_is_not_taken_away(setting: str, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        change_recipe(SHIPPED["strong"], [setting])
+
+
+def test_a_teacher_takes_the_place_of_the_recipes(tmp_path: Path) -> None:
+    """What the recipe says of it beside that stays."""
+    path = tmp_path / "mine.toml"
+    text = '[[phases]]\nname = "a"\nepochs = 3\n[teacher]\n'
+    for teacher in (
+        "weight = 0.4",
+        'arch = "lenet5"\nrecipe = "dense"\nweight = 0.4',
+        'file = "b.h5"',
+    ):
+        path.write_text(f'name = "mine"\n{text}{teacher}')
+        found = load_recipe(str(path), "lenet300", Path("a.h5")).teacher
+        weight = 0.4 if "weight" in teacher else 0.7
+        assert found == Teacher(file="a.h5", weight=weight)
+    path.write_text(f'name = "mine"\n{text}weight = 3')
+    with pytest.raises(ArgumentError, match="weight is 3"):
+        load_recipe(str(path), "lenet300", Path("a.h5"))
+    path.write_text('name = "mine"\nteacher = 3\n[[phases]]\nname = "a"\nepochs = 3')
+    with pytest.raises(ArgumentError, match="teacher: 3 is not a table"):
+        load_recipe(str(path), "lenet300", Path("a.h5"))
+    assert load_recipe("paper", "lenet300", Path("a.h5")).teacher == Teacher(file="a.h5")
 
 
 @pytest.mark.parametrize(

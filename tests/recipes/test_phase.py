@@ -62,7 +62,7 @@ def test_cuts_without_meaning_are_refused(values: dict[str, Any], message: str) 
         ),
         ({"kl_weight": Schedule(((0.0, 0.0), (1.0, -2.0)))}, "kl_weight is"),
         ({"noise": Schedule(((0.0, -1.0),))}, "noise is -1.0"),
-        ({"temperature": Schedule(((0.0, -1.0),))}, "temperature is -1.0: it must not be below"),
+        ({"temperature": Schedule(((0.0, -1.0),))}, "temperature is -1.0: it must be above 0"),
         ({"temperature": RAMP}, "temperature is .*: it must be above 0"),
         ({"kind": "dense", "kl_weight": RAMP}, "kl_weight is .* in a phase of kind dense"),
         ({"kind": "dense", "cuts": (Cut(0.0, compression=2.0),)}, "use fine-tune"),

@@ -134,6 +134,13 @@ def test_tells_of_schedules_that_are_cut_short() -> None:
     )
 
 
+def test_tells_of_a_temperature_without_a_teacher() -> None:
+    warm = Phase("a", 1, temperature=Schedule(((0.0, 2.0),)))
+    note = "note: a.temperature does nothing without a teacher"
+    assert Recipe("any", (warm,)).describe()[-1] == note
+    assert note not in Recipe("any", (warm,), teacher=Teacher(file="a.h5")).describe()
+
+
 def test_tells_itself_in_words() -> None:
     assert PAPER.describe() == [
         "recipe paper: epochs 200, batch 100, seed 0",

@@ -42,11 +42,14 @@ def inspect_command(file: Path, json: bool, quiet: bool) -> None:
 
 
 def _describe_training(loaded: "LoadedFile") -> dict[str, Any]:
-    history = loaded.history
+    from vdprune.recipes.tables import from_table
+
+    history, recipe = loaded.history, from_table(loaded.recipe)
     return {
-        "recipe": loaded.recipe["name"],
-        "seed": loaded.recipe["seed"],
+        "recipe": recipe.name,
+        "seed": recipe.seed,
         "epochs": len(history),
+        "epochs_of_recipe": recipe.epochs,
         "last_error": history[-1]["error"] if history else None,
     }
 
@@ -87,6 +90,9 @@ def _tell(loaded: "LoadedFile", result: dict[str, Any]) -> list[str]:
         error = result["last_error"]
         last = "" if error is None else f", error {error:.2f} % after the last"
         epochs = count_of(result["epochs"], "epoch")
+        is_interrupted = result["epochs"] < result["epochs_of_recipe"]
+        if loaded.kind == "checkpoint" and is_interrupted:
+            epochs += f" of {result['epochs_of_recipe']:,}, to be gone on with by --resume"
         lines.append(f"recipe {result['recipe']}, seed {result['seed']}, {epochs}{last}")
         return lines
     dtypes = {str(array.dtype) for array in loaded.weights.weights.values()}

@@ -92,6 +92,9 @@ def _describe_training(stored: "LoadedFile") -> dict[str, str]:
         words[name] = ", then ".join(filter(None, (words.get(name), recipe["name"])))
         if "teacher" in recipe:
             words["teacher"] = _describe_teacher(**recipe["teacher"])
+            own = [phase["name"] for phase in recipe.get("phases", ()) if "temperature" in phase]
+            if own:
+                words["teacher"] += f"; {' and '.join(own)} had their own"
     return words
 
 

@@ -33,7 +33,7 @@ def check_same_run(order: "Order", checkpoint: Checkpoint, recipe: Recipe) -> No
     }
     if order.recipe is not None or order.method is not None:
         option = "method" if order.recipe is None else "recipe"
-        given[option] = load_recipe(order.name_of_recipe, checkpoint.arch).name
+        given[option] = load_recipe(order.name_of_recipe, checkpoint.arch, order.teacher).name
         stored[option] = recipe.name
     if order.teacher is not None:
         given["teacher"] = str(order.teacher)

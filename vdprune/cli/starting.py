@@ -17,7 +17,7 @@ from vdprune.cli.same_run import check_same_run
 from vdprune.datasets import Dataset, load_dataset
 from vdprune.errors import ArgumentError
 from vdprune.recipes.files import change_recipe, load_recipe
-from vdprune.recipes.recipe import Recipe, Teacher
+from vdprune.recipes.recipe import Recipe
 from vdprune.recipes.tables import from_table
 from vdprune.storage import check_replaceable, check_writable
 from vdprune.training.files import best_path, copies_path, teacher_path
@@ -77,17 +77,8 @@ class Order:
 
     def make_recipe(self) -> Recipe:
         """Make the recipe."""
-        recipe = load_recipe(self.name_of_recipe, self.arch or "lenet300")
-        recipe = self._with_teacher(recipe.with_options(**self.fields))
-        return change_recipe(recipe, list(self.set))
-
-    def _with_teacher(self, recipe: Recipe) -> Recipe:
-        if self.teacher is None:
-            return recipe
-        teacher = replace(
-            recipe.teacher or Teacher(file="-"), arch="", recipe="", file=str(self.teacher)
-        )
-        return replace(recipe, teacher=teacher)
+        recipe = load_recipe(self.name_of_recipe, self.arch or "lenet300", self.teacher)
+        return change_recipe(recipe.with_options(**self.fields), list(self.set))
 
 
 def start_run(order: Order, device: Device, progress: Progress, received: list[int]) -> TrainingRun:

@@ -74,9 +74,9 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="FIELD=VALUE",
     help="Change a field of the recipe, as --show-recipe prints it: teacher.weight=0.5; of a phase "
-    "under its name: sparsify.kl_weight='[[5, 0], [20, 14]]' (points of epoch and value, or one "
-    "number), rounds.cuts.0.compression=140 (cuts count from 0). Nothing after the = takes a table "
-    "away: teacher=. Can be given several times.",
+    "under its name: sparsify.kl_weight='[[5, 0], [20, 14]]' (points of epoch and value, read as an "
+    "epoch begins, or one number), rounds.cuts.0.compression=140 (cuts count from 0). Nothing after "
+    "the = takes away what need not be: teacher=. Can be given several times.",
 )
 @click.option(
     "--teacher",

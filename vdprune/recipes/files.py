@@ -14,12 +14,13 @@ FINETUNE = "finetune"  # for networks that are pruned
 _FOLDER = Path(__file__).parent
 
 
-def load_recipe(name: str, arch: str) -> Recipe:
+def load_recipe(name: str, arch: str, teacher: Path | None = None) -> Recipe:
     """Read a recipe.
 
     Args:
         name: The name of one that comes with the package, or a TOML file.
         arch: What it is for: some recipes differ by network.
+        teacher: A checkpoint to learn from, in the place of the recipe's own teacher; None for that.
 
     Returns:
         The recipe.
@@ -39,6 +40,10 @@ def load_recipe(name: str, arch: str) -> Recipe:
     except (OSError, UnicodeDecodeError, TOMLKitError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArgumentError(f"the recipe {name} can't be read: {reason}") from error
+    its_teacher = table.get("teacher", {})
+    if teacher is not None and isinstance(its_teacher, dict):
+        settings = {key: its_teacher[key] for key in its_teacher.keys() - {"arch", "recipe"}}
+        table["teacher"] = {**settings, "file": str(teacher)}
     try:
         return from_table(table)
     except ArgumentError as error:

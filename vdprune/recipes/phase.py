@@ -153,10 +153,11 @@ class Phase:
         if self.epochs < 1:
             raise ArgumentError(f"epochs is {self.epochs}: it must be 1 or more")
         for name, schedule in self._schedules().items():
-            if min(value for _, value in schedule.points) < 0:
+            least = min(value for _, value in schedule.points)
+            if name == "temperature" and least <= 0:
+                raise ArgumentError(f"{name} is {schedule}: it must be above 0")
+            if least < 0:
                 raise ArgumentError(f"{name} is {schedule}: it must not be below 0")
-        if self.temperature is not None and not all(t for _, t in self.temperature.points):
-            raise ArgumentError(f"temperature is {self.temperature}: it must be above 0")
         if self.kind != "variational":
             if any(value for _, value in self.kl_weight.points):
                 raise ArgumentError(

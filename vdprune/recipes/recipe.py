@@ -173,17 +173,25 @@ class Recipe:
             for phase, start, end in zip(self.phases, [0, *ends], ends, strict=False)
         )
 
+    def _list_in_vain(self) -> list[str]:
+        unreached = [line for phase in self.phases for line in phase.list_unreached()]
+        return unreached + [
+            f"{phase.name}.temperature does nothing without a teacher"
+            for phase in self.phases
+            if phase.temperature is not None and self.teacher is None
+        ]
+
     def describe(self) -> list[str]:
         """Tell the recipe in words.
 
         Returns:
             Lines: one for all, one for each phase, one for each schedule that its phase is too short
-            for.
+            for, and one for each temperature without a teacher.
         """
         learning = f"; a teacher's share is {self.teacher.weight:g}" if self.teacher else ""
         return [
             f"recipe {self.name}: epochs {self.epochs}, batch {self.batch_size}, seed {self.seed}"
             f"{learning}",
             *(phase.describe() for phase in self.phases),
-            *(f"note: {line}" for phase in self.phases for line in phase.list_unreached()),
+            *(f"note: {line}" for line in self._list_in_vain()),
         ]

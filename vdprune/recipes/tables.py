@@ -142,9 +142,26 @@ def change_table(table: dict[str, Any], path: str, value: Any) -> None:
             f"it as a whole, {before}=VALUE"
         )
     if value == "":
+        _check_optional(path, name, parents, phases)
         place.pop(name, None)
     else:
         place[name] = value
+
+
+def _check_optional(path: str, name: str, parents: list[str], phases: dict[str, Any]) -> None:
+    """Refuse to take away what a recipe has not, or has to have."""
+    if not parents:
+        kind: type = Recipe
+    elif len(parents) == 1 and parents[0] in phases:
+        kind = Phase
+    else:
+        kind = {"teacher": Teacher, "augmentation": Augmentation}.get(parents[-1], Cut)
+    found = [field for field in fields(kind) if field.name == name]
+    if not found:
+        what = f"{name} is a phase" if not parents and name in phases else "there is no such field"
+        raise ArgumentError(f"{path}= takes nothing away: {what}")
+    if found[0].default not in (None, (), ""):
+        raise ArgumentError(f"{path}= takes nothing away: {name} needs a value")
 
 
 def _without_nothing(value: Any) -> Any:
