@@ -38,7 +38,12 @@ def test_curves() -> None:
     ]
     assert labels(losses) == ["cross entropy", "KL / N"]
     assert list(losses.lines[1].get_ydata()) == [3, 1.5, 1]
-    assert list(weight.lines[0].get_ydata()) == pytest.approx([1 / 3, 2 / 3, 1])
+    (steps,) = weight.lines
+    assert (
+        steps.get_drawstyle() == "steps-pre"
+    )  # from one point to the next at the height of the next
+    assert list(steps.get_xdata()) == [0, 1, 2, 3]
+    assert list(steps.get_ydata()) == pytest.approx([1 / 3, 1 / 3, 2 / 3, 1])
     assert labels(left) == ["l1", "l2", "all layers"]
     assert list(left.lines[2].get_ydata()) == pytest.approx([70, 40, 10])
     assert [axes.get_ylabel() for axes in (errors, losses, weight, left)] == [

@@ -69,8 +69,11 @@ def _plot_losses(axes: Any, history: History) -> None:
 
 
 def _plot_kl_weight(axes: Any, history: History) -> None:
+    """Draw it in steps: it stays the same for an epoch."""
     weights = _column(history, "kl_coef")
-    _plot(axes, history, weights, ORANGE, "KL weight")
+    epochs = [history[0]["epoch"] - 1, *_column(history, "epoch")]
+    values = [weights[0], *weights]
+    axes.plot(epochs, values, color=ORANGE, linewidth=1.5, drawstyle="steps-pre")
     axes.set(ylabel="KL weight", ylim=(0, 1.05 * (max(weights) or 1)))
 
 
