@@ -1,3 +1,4 @@
+import threading
 from typing import Any
 
 import chainer
@@ -5,8 +6,10 @@ import numpy
 import pytest
 
 from vdprune.archs import build_arch
+from vdprune.blas import find_blas_libraries
 from vdprune.chain import VariationalDropoutChain
 from vdprune.errors import ArgumentError
+from vdprune.threads import limited_threads
 from vdprune.training.teacher_logits import compute_logits, evaluate_logits, teacher_sha256
 
 X = numpy.random.RandomState(0).randint(0, 256, (2345, 1, 8, 8)).astype("u1")
@@ -42,6 +45,29 @@ def test_it_is_the_network_in_evaluation(teacher: VariationalDropoutChain) -> No
     numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     assert sum(counts) == len(X)
     assert len(counts) > 1
+
+
+def test_threads_share_batches_and_blas_has_one(
+    teacher: VariationalDropoutChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, seen = type(teacher).forward, set()
+
+    def watch(self: VariationalDropoutChain, x: numpy.ndarray) -> chainer.Variable:
+        both.wait(10)
+        blas = {library.get_num_threads() for library in find_blas_libraries()}
+        seen.add((threading.get_ident(), *blas, chainer.config.train))
+        return forward(self, x)
+
+    monkeypatch.setattr(type(teacher), "forward", watch)
+    found = []
+    for count in (1, 2):
+        seen.clear()
+        both = threading.Barrier(count)
+        with limited_threads(count):
+            found.append(compute_logits(teacher, X[:400]))
+        assert len(seen) == count
+        assert {(blas, train) for _, blas, train in seen} == {(1, False)}
+    numpy.testing.assert_array_equal(*found)
 
 
 def test_there_is_no_graph(
