@@ -26,7 +26,7 @@ mean, with the least and greatest in brackets. Each number of ours is in a file 
 put into one. The trial with images held out is older: it is what `vdprune train --json` printed, with
 seed, command and commit added by hand and the machine not noted. A + behind a commit says that files
 differed from it; "at its end" that the run was interrupted and went on, and may have begun at an earlier
-commit. Those are the runs of `paper` for LeNet-5.
+commit. Those are the runs of `paper` for LeNet-5, and of `strong` its seed 2.
 """
 
 CHOICES = """\
@@ -52,8 +52,8 @@ CHOICES = """\
   errors on both.
 - `strong` for LeNet-5: KL weights, temperatures, cuts and epochs come from trials with 10,000 images
   held out, seed 0 (their phase `sparsify` was trained once and gone on with). The last of them was
-  this recipe, and was stopped at 378x. Then the seeds above were run, and a third is to follow;
-  nothing was chosen since. The recipe before it (commits 054b254 and 80f2471 below) had temperature 3
+  this recipe, and was stopped at 378x. Then the seeds above were run; nothing was chosen since. The
+  recipe before it (commits 054b254 and 80f2471 below) had temperature 3
   and a KL weight of 2 throughout, and five cuts from 200x to 400x; it was chosen in the same way.
 - Tried for it on the way, on the same images. Better, and so in the recipe: temperature 1, with a KL
   weight of 0.4 in the place of 2, from the first cut on; noise in the last phase (without it fewer
