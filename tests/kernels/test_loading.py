@@ -83,8 +83,7 @@ def test_every_kernel_is_ready_afterwards() -> None:
 
 def test_a_network_in_the_runtime_compiles_no_others() -> None:
     loading.load_inference(lambda: None)
-    kernels = inference.read, inference.run
-    before = [len(kernel.signatures) for kernel in kernels]
+    before = len(inference.run.signatures)
     W = numpy.eye(3, dtype="f4")
     layer = Layer("linear", "l", (0,), (3,), (3,), W=W, b=numpy.zeros(3, "f4"))
     network = Network(Layers(1.0, numpy.zeros(3, "f4"), (layer,)), (3,), get_team())
@@ -94,7 +93,7 @@ def test_a_network_in_the_runtime_compiles_no_others() -> None:
             network.logits(x)
             x.flags.writeable = False
             network.logits(x)
-    assert [len(kernel.signatures) for kernel in kernels] == before
+    assert len(inference.run.signatures) == before
 
 
 def test_a_sparse_convolution_compiles_no_others() -> None:

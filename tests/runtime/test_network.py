@@ -17,6 +17,8 @@ from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.runtime import choice
 from vdprune.runtime.choice import DENSE, SPARSE
 from vdprune.runtime.layers import Layer, Layers
+from vdprune.runtime.network import Network
+from vdprune.threads import get_team_of
 
 
 def logits(model: Any, x: Any) -> Any:
@@ -57,6 +59,17 @@ def test_results_are_chainers(files: Any, name: str, threads: int) -> None:
         found = network.logits(x[i : i + 1])
         numpy.testing.assert_allclose(found, expected[i : i + 1], rtol=1e-4, atol=1e-4)
     assert network.logits(x[:0]).shape == (0, expected.shape[1])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("examples", [0, 1, 64, 65, 129, 200])
+def test_batches_of_any_length_are_cut_into_blocks(examples: int, threads: int) -> None:
+    layers = make_linear(0.1)
+    network = Network(layers, (500,), get_team_of(threads), "sparse")
+    x = numpy.random.default_rng(1).standard_normal((examples, 500)).astype("f4")
+    layer = layers.layers[0]
+    assert layer.W is not None and layer.b is not None
+    numpy.testing.assert_allclose(network.logits(x), x @ layer.W.T + layer.b, atol=1e-4)
 
 
 def test_predictions(files: Any) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from typing import Any
+from unittest.mock import patch
 
 import numpy
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.runtime.reference import evaluate_graph
 from vdprune.graph import Graph, find_shapes
+from vdprune.kernels import inference
 from vdprune.runtime.layers import ACTIVATIONS, make_layers
 from vdprune.runtime.steps import find_pixels, make_program
 
@@ -46,10 +48,13 @@ def make_arrays(graph: Graph, density: float = 0.4, seed: int = 0) -> dict[str, 
 def run(graph: Graph, arrays: dict[str, Any], x: Any, way: str) -> Any:
     layers = make_layers(graph, arrays)
     program = make_program(layers, [way] * len(layers.layers), len(x))
+    result, poisoned = (numpy.full((len(x), program.outputs), numpy.nan, "f4") for _ in range(2))
+    program.run(x.reshape(len(x), -1), result)
     # what is not written must not be read
-    arena = numpy.full(program.room * len(x), numpy.nan, numpy.float32)
-    result = numpy.full((len(x), program.outputs), numpy.nan, numpy.float32)
-    program.run(x.reshape(len(x), -1), arena, result)
+    with patch.object(numpy, "empty", lambda size, dtype: numpy.full(size, numpy.nan, dtype)):
+        kernel = inference.run.py_func
+        kernel(x.reshape(len(x), -1), program.integers, program.floats, poisoned)
+    numpy.testing.assert_array_equal(poisoned, result)
     return result.reshape(len(x), *find_shapes(graph)[-1])
 
 
@@ -226,13 +231,13 @@ def test_places_in_the_arena_are_used_again() -> None:
 def test_only_pixels_that_are_read_are_taken() -> None:
     graph = make_graph([3, 2, 2], node("reshape", 0, shape=[12]), linear([4, 12], 1))
     arrays = make_arrays(graph, density=0.1)
-    pixels = find_pixels(make_layers(graph, arrays))
+    pixels = find_pixels(make_layers(graph, arrays), 8)
     assert set(pixels) == set(numpy.flatnonzero(arrays["l/W"].any(axis=0)))
     assert 0 < pixels.size < 12
     arrays["l/W"][:] = 0
-    assert find_pixels(make_layers(graph, arrays)).size == 1
+    assert find_pixels(make_layers(graph, arrays), 8).size == 1
     seen = make_graph([12], linear([12, 12], 0), node("add", 0, 1))
-    assert find_pixels(make_layers(seen, make_arrays(seen, 0.1))).size == 12
+    assert find_pixels(make_layers(seen, make_arrays(seen, 0.1)), 8).size == 12
 
 
 @pytest.mark.parametrize("dtype", ["u1", "f4"])

@@ -25,6 +25,7 @@ from vdprune.kernels.inference_layout import (
     CONVOLUTION_DENSE,
     CONVOLUTION_SPARSE,
     COPY,
+    EXAMPLES,
     FEATURES,
     HEADER,
     IN_CHANNELS,
@@ -34,6 +35,7 @@ from vdprune.kernels.inference_layout import (
     LAST,
     LENGTH,
     LINEAR_DENSE,
+    LINEAR_SLICED,
     LINEAR_SPARSE,
     MAX_POOLING,
     OUT_CHANNELS,
@@ -42,6 +44,7 @@ from vdprune.kernels.inference_layout import (
     OUT_WIDTH,
     PAD_X,
     PAD_Y,
+    ROOM,
     SCALES,
     SCRATCH,
     SOFTMAX,
@@ -55,49 +58,53 @@ from vdprune.kernels.inference_products import (
     convolution_dense,
     convolution_sparse,
     linear_dense,
+    linear_sliced,
     linear_sparse,
 )
 from vdprune.kernels.rows import copy_rows, fill
 from vdprune.kernels.turning import turn
 
 # See vdprune/kernels/cpu.py.
-_TAKEN_FROM_ELSEWHERE = "3e982b73b403a41c"
+_TAKEN_FROM_ELSEWHERE = "a8c5cd9659a5bbc0"
 
-__all__ = ["read", "run"]
+__all__ = ["run"]
 
 
 @compiled
-def read(x: Any, program: Any, floats: Any, arena: Any) -> None:
-    """Put examples at the beginning of the arena, scaled and shifted.
+def run(x: Any, program: Any, floats: Any, result: Any) -> None:
+    """Run a network on some examples.
 
     Args:
         x: Examples, shape (examples, features), contiguous, float32 or uint8.
         program: The program, int32.
         floats: Its numbers, float32.
-        arena: Where `run` finds them.
+        result: Results, shape (examples, outputs), float32.
     """
-    n, features = x.shape[0], program[FEATURES]
+    count, most = x.shape[0], program[EXAMPLES]
+    arena = numpy.empty(program[ROOM] * min(count, most), numpy.float32)
+    for begin in range(0, count, most):
+        end = min(begin + most, count)
+        _read(x[begin:end], program, floats, arena)
+        _run(program, floats, arena, result[begin:end])
+
+
+@compiled
+def _read(x: Any, program: Any, floats: Any, arena: Any) -> None:
+    """Put examples at the beginning of the arena, scaled and shifted."""
+    features = program[FEATURES]
     first = HEADER + program[STEPS] * LENGTH
     pixels = program[first : first + features]
     scales = floats[program[SCALES] : program[SCALES] + features]
     shifts = floats[program[SCALES] + features : program[SCALES] + 2 * features]
-    if n == 1:
-        for i in range(uintp(features)):
-            arena[i] = numpy.float32(x[0, uintp(pixels[i])]) * scales[i] + shifts[i]
+    if program[EXAMPLES] > 1:
+        turn(x, pixels, scales, shifts, arena)
         return
-    turn(x, pixels, scales, shifts, arena)
+    for i in range(uintp(features)):  # all that there are
+        arena[i] = numpy.float32(x[0, i]) * scales[i] + shifts[i]
 
 
 @compiled
-def run(program: Any, floats: Any, arena: Any, result: Any) -> None:
-    """Run a network on the examples that `read` put into the arena.
-
-    Args:
-        program: The program, int32.
-        floats: Its numbers, float32.
-        arena: Room for all values of so many examples.
-        result: Results, shape (examples, outputs).
-    """
+def _run(program: Any, floats: Any, arena: Any, result: Any) -> None:
     n = result.shape[0]
     for number in range(program[STEPS]):
         first = HEADER + number * LENGTH
@@ -116,7 +123,9 @@ def _step(step: Any, program: Any, floats: Any, arena: Any, n: int) -> None:
     x = arena[step[SOURCE] * n : (step[SOURCE] + inputs) * n]
     y = arena[step[TARGET] * n : (step[TARGET] + outputs) * n]
     scratch = arena[step[SCRATCH] * n :]
-    if kind == LINEAR_SPARSE:
+    if kind == LINEAR_SLICED:
+        linear_sliced(step, program, floats, x, y)
+    elif kind == LINEAR_SPARSE:
         linear_sparse(step, program, floats, x, y, n)
     elif kind == LINEAR_DENSE:
         linear_dense(step, floats, x, y, n)

@@ -6,13 +6,17 @@ where in these arrays, and where in the arena, what is theirs begins.
 """
 
 # What a program begins with: how many steps it has, where the result is in the arena, how many features
-# are read, and where in the floats their scales are, then their shifts.
-STEPS, LAST, FEATURES, SCALES = 0, 1, 2, 3
-HEADER = 4
+# are read, where in the floats their scales are, then their shifts, how many numbers of an example the
+# arena has, and how many examples go through all steps at a time.
+STEPS, LAST, FEATURES, SCALES, ROOM, EXAMPLES = 0, 1, 2, 3, 4, 5
+HEADER = 6
 
 # What a step does.
 LINEAR_SPARSE, LINEAR_DENSE, CONVOLUTION_SPARSE, CONVOLUTION_DENSE = 0, 1, 2, 3
 MAX_POOLING, AVERAGE_POOLING, COPY, ADD, AFFINE, SOFTMAX, PAD = 4, 5, 6, 7, 8, 9, 10
+LINEAR_SLICED = 11
+
+SLICE = 4  # outputs of a LINEAR_SLICED step that are added up side by side
 
 # What it then does to each number.
 NOTHING, RELU, LEAKY_RELU, CLIPPED_RELU, ELU, SIGMOID, TANH = 0, 1, 2, 3, 4, 5, 6

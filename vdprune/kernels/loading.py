@@ -165,14 +165,22 @@ def _call_orders() -> None:
 
 def _call_inference() -> None:
     from vdprune.kernels import inference, waiting
-    from vdprune.kernels.inference_layout import COPY, FEATURES, HEADER, KIND, LENGTH, STEPS
+    from vdprune.kernels.inference_layout import (
+        COPY,
+        EXAMPLES,
+        FEATURES,
+        HEADER,
+        KIND,
+        LENGTH,
+        ROOM,
+        STEPS,
+    )
 
     waiting.stay_awake(numpy.zeros(1, numpy.int64), 0, 1)
     waiting.count_up(numpy.zeros(1, numpy.int64))
-    program, floats, arena = numpy.zeros(HEADER + LENGTH + 1, "i4"), *numpy.ones((2, 3), "f4")
-    program[[STEPS, FEATURES, HEADER + KIND]] = 1, 1, COPY
+    program, floats = numpy.zeros(HEADER + LENGTH + 1, "i4"), numpy.ones(3, "f4")
+    program[[STEPS, FEATURES, ROOM, EXAMPLES, HEADER + KIND]] = 1, 1, 1, 1, COPY
     for x in (numpy.ones((1, 1), "u1"), numpy.ones((1, 1), "f4")):
-        inference.read(x, program, floats, arena)
+        inference.run(x, program, floats, numpy.empty((1, 1), "f4"))
         x.flags.writeable = False  # as those are that evaluation cuts out of a data set
-        inference.read(x, program, floats, arena)
-    inference.run(program, floats, arena, numpy.empty((1, 1), "f4"))
+        inference.run(x, program, floats, numpy.empty((1, 1), "f4"))

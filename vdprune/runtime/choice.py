@@ -84,7 +84,6 @@ def _measure(programs: list[Program], shape: tuple[int, int]) -> list[float]:
     x = numpy.random.default_rng(0).standard_normal(shape).astype("f4")
     calls = []
     for program in programs:
-        arena = numpy.empty(program.room * len(x), numpy.float32)
         result = numpy.empty((len(x), program.outputs), numpy.float32)
-        calls.append(partial(program.run, x, arena, result))
+        calls.append(partial(program.run, x, result))
     return [statistics.median(times) for times in time_in_turns(calls, _TURNS, _SECONDS)]

@@ -14,6 +14,7 @@ from vdprune.runtime.steps import Program, make_program
 from vdprune.threads import Team, get_team_of
 
 _ARENA_NUMBERS = 2**18  # values of one block: a megabyte, which second caches hold
+_FLOAT32 = numpy.dtype(numpy.float32)  # less time than to make one of the type
 _MOST_EXAMPLES, _LEAST_EXAMPLES = 64, 8  # in a block
 
 
@@ -92,16 +93,18 @@ class Network:
             ArgumentError: As for `predict`.
         """
         x = self._check(x)
-        result = numpy.empty((len(x), self._one.outputs), numpy.float32)
-        program = self._one if len(x) == 1 else self._many
-        blocks = range(-(-len(x) // self._block))
-        if len(blocks) == 1 and not program.has_products:
+        count = len(x)
+        program = self._one if count == 1 else self._many
+        result = numpy.empty((count, program.outputs), _FLOAT32)
+        if count <= self._block and not program.has_products:
             # threads, of the BLAS library, too, take longer to be told than a small network
-            program.run(x, numpy.empty(program.room * len(x), numpy.float32), result)
+            program.run(x, result)
         else:
-            threads = min(self._team.size, len(blocks))
-            shares = [blocks[i::threads] for i in range(threads)]
-            self._team.run([partial(self._run_blocks, program, x, result, s) for s in shares])
+            blocks = -(-count // self._block)
+            threads = min(self._team.size, blocks)
+            ends = [self._block * (blocks * i // threads) for i in range(threads)] + [count]
+            shares = [slice(*ends[i : i + 2]) for i in range(threads)]
+            self._team.run([partial(program.run, x[share], result[share]) for share in shares])
         return result
 
     def describe(self) -> str:
@@ -121,23 +124,15 @@ class Network:
 
     def _check(self, x: Any) -> numpy.ndarray:
         x = numpy.asarray(x)
-        if x.shape[1:] != self.input_shape or x.ndim == 0 or x.dtype.kind not in "biuf":
+        if x.shape[1:] != self.input_shape or x.dtype.kind not in "biuf" or x.ndim == 0:
             hint = "; one example alone is x[None]" if x.shape == self.input_shape else ""
             raise ArgumentError(
                 f"the examples have shape {x.shape} and dtype {x.dtype}: the network takes numbers of "
                 f"shape (batch, {', '.join(map(str, self.input_shape))}){hint}"
             )
-        if x.dtype.char not in "Bf":  # uint8, float32
-            x = x.astype(numpy.float32)
-        return numpy.ascontiguousarray(x).reshape(len(x), self._features)
-
-    def _run_blocks(
-        self, program: Program, x: numpy.ndarray, result: numpy.ndarray, blocks: range
-    ) -> None:
-        arena = numpy.empty(program.room * min(self._block, len(x)), numpy.float32)
-        for number in blocks:
-            part = slice(number * self._block, (number + 1) * self._block)
-            program.run(x[part], arena, result[part])
+        if x.dtype.char not in "Bf" or not x.flags.c_contiguous:  # uint8, float32
+            x = x.astype(x.dtype if x.dtype.char == "B" else _FLOAT32, "C")
+        return x.reshape(-1, self._features)
 
 
 def make_network(weights: Any, threads: int, way: str | None = None) -> Network:

@@ -12,6 +12,7 @@ from vdprune.kernels import inference_layout as k
 from vdprune.runtime.arena import Arena
 from vdprune.runtime.layers import Layer, Layers
 from vdprune.runtime.pitches import find_pitches
+from vdprune.runtime.slices import slice_rows
 from vdprune.sparse_rows import SparseRows, compress
 
 _ACTIVATIONS = {
@@ -52,16 +53,14 @@ class Program:
     outputs: int
     has_products: bool
 
-    def run(self, x: numpy.ndarray, arena: numpy.ndarray, result: numpy.ndarray) -> None:
+    def run(self, x: numpy.ndarray, result: numpy.ndarray) -> None:
         """Run it on some examples.
 
         Args:
-            x: Examples, shape (examples, features), contiguous.
-            arena: At least ``room`` numbers for each, float32.
+            x: Examples, shape (examples, features), contiguous, float32 or uint8.
             result: Results, shape (examples, outputs), float32.
         """
-        inference.read(x, self.integers, self.floats, arena)
-        inference.run(self.integers, self.floats, arena, result)
+        inference.run(x, self.integers, self.floats, result)
 
 
 def make_program(layers: Layers, ways: Sequence[str], examples: int) -> Program:
@@ -70,7 +69,7 @@ def make_program(layers: Layers, ways: Sequence[str], examples: int) -> Program:
     Args:
         layers: The network.
         ways: For each layer ``sparse`` or ``dense``; those without weights have no choice.
-        examples: How many are run at a time.
+        examples: How many are run at a time; a program for one is run with no more than one.
 
     Returns:
         The program.
@@ -78,17 +77,19 @@ def make_program(layers: Layers, ways: Sequence[str], examples: int) -> Program:
     return _Writer(layers, examples).write(ways)
 
 
-def find_pixels(layers: Layers) -> numpy.ndarray:
+def find_pixels(layers: Layers, examples: int) -> numpy.ndarray:
     """Find which numbers of an example a network reads.
 
     Args:
         layers: The network.
+        examples: How many are run at a time: of one alone all are read, which takes less time than to
+            leave some out.
 
     Returns:
         Their numbers, ascending, one at least: all, unless a linear layer with zeros takes them.
     """
     users = [layer for layer in layers.layers if 0 in layer.sources]
-    if len(users) == 1 and users[0].kind == "linear":
+    if examples > 1 and len(users) == 1 and users[0].kind == "linear":
         assert users[0].W is not None
         pixels = numpy.flatnonzero(users[0].W.any(axis=0))
         return pixels if pixels.size else numpy.zeros(1, numpy.intp)
@@ -101,7 +102,7 @@ class _Writer:
     def __init__(self, layers: Layers, examples: int) -> None:
         self._layers, self._examples = layers, examples
         self._steps: list[numpy.ndarray] = []
-        self._pixels = find_pixels(layers)
+        self._pixels = find_pixels(layers, examples)
         self._indices = [self._pixels]
         self._floats: list[numpy.ndarray] = []
         self._pitches: dict[int, int] = {}
@@ -130,6 +131,7 @@ class _Writer:
         header = numpy.zeros(k.HEADER, numpy.int64)
         header[k.STEPS], header[k.FEATURES] = len(self._steps), self._pixels.size
         header[k.LAST] = self._places[len(layers.layers)]
+        header[k.ROOM], header[k.EXAMPLES] = self._arena.size, self._examples
         mean = layers.mean.reshape(-1)[self._pixels]
         header[k.SCALES] = self._floats_at(numpy.full(mean.size, layers.scale))
         self._floats_at(-mean)
@@ -213,13 +215,25 @@ class _Writer:
             W = W[:, self._pixels]
         kind = k.LINEAR_SPARSE if way == "sparse" else k.LINEAR_DENSE
         row = self._begin(kind, source, target, W.shape[1:], W.shape[:1])
-        row[k.BIASES] = self._floats_at(layer.b)
-        if way == "sparse":
-            rows = compress(W)
-            self._sparse(row, rows, rows.indices)
+        if way == "sparse" and self._examples == 1:
+            self._sliced(row, W, layer.b)
         else:
-            row[k.WEIGHTS] = self._floats_at(W)
+            row[k.BIASES] = self._floats_at(layer.b)
+            if way == "sparse":
+                rows = compress(W)
+                self._sparse(row, rows, rows.indices)
+            else:
+                row[k.WEIGHTS] = self._floats_at(W)
         self._finish(row, layer)
+
+    def _sliced(self, row: numpy.ndarray, W: numpy.ndarray, b: Any) -> None:
+        slices = slice_rows(compress(W), k.SLICE)
+        row[k.KIND] = k.LINEAR_SLICED
+        row[k.BIASES] = self._floats_at(numpy.asarray(b)[slices.order])
+        row[k.WEIGHTS] = self._floats_at(slices.data)
+        row[k.STARTS] = sum(part.size for part in self._indices)
+        self._indices += [slices.starts, slices.order, slices.indices]
+        row[k.PLACES] = row[k.STARTS] + slices.starts.size + slices.order.size
 
     def _convolution(self, layer: Layer, way: str, source: int, target: int, pitch: int) -> None:
         shape, padding = layer.in_shape, layer.attributes["pad"]
