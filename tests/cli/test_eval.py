@@ -94,6 +94,9 @@ def test_weights_that_are_not_finite_are_no_bug(run: Run, tmp_path: Path, traine
     else:
         assert result.stderr == ""
         assert json.loads(result.stdout)["loss"] is None
+        told = run("eval", "checkpoint.h5")
+        assert "loss not finite" in told.stdout
+        assert "vdprune: the loss is not finite: the network's outputs" in told.stderr
 
 
 def test_data_on_another_scale_are_told_of(

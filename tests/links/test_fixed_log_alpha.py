@@ -313,6 +313,9 @@ def test_values_that_do_not_fit_are_refused() -> None:
         link.fix_log_alpha(numpy.zeros(5))
     with pytest.raises(ArgumentError, match="log_alpha is NaN for some weights"):
         link.fix_log_alpha(numpy.nan)
+    for value in (None, [8.0] * 20):
+        with pytest.raises(ArgumentError, match="log_alpha is a .*: give an array with one number"):
+            link.fix_log_alpha(value)
     with pytest.raises(ArgumentError, match="has no weights yet"):
         VariationalDropoutLinear(None, 4).fix_log_alpha(-8)
     assert link.fixed is None

@@ -67,6 +67,12 @@ def print_result(result: dict[str, Any], as_json: bool, images: str = "") -> Non
         click.echo(json.dumps(result, allow_nan=False))
         return
     click.echo(f"{result['file']}: {result['kind']}, {result['arch']}")
+    if result.get("loss", 0) is None:
+        click.echo(
+            "vdprune: the loss is not finite: the network's outputs for some images are not, so the "
+            "error says nothing; see whether the network's weights and the images are finite",
+            err=True,
+        )
     if "error" in result:
         loss = "not finite" if result["loss"] is None else f"{result['loss']:.4f}"
         click.echo(f"error {result['error']:.2f} %, loss {loss} on {images}")
