@@ -179,8 +179,10 @@ def _call_inference() -> None:
     waiting.stay_awake(numpy.zeros(1, numpy.int64), 0, 1)
     waiting.count_up(numpy.zeros(1, numpy.int64))
     program, floats = numpy.zeros(HEADER + LENGTH + 1, "i4"), numpy.ones(3, "f4")
+    y = numpy.empty((1, 1), "f4")
     program[[STEPS, FEATURES, ROOM, EXAMPLES, HEADER + KIND]] = 1, 1, 1, 1, COPY
     for x in (numpy.ones((1, 1), "u1"), numpy.ones((1, 1), "f4")):
-        inference.run(x, program, floats, numpy.empty((1, 1), "f4"))
+        inference.run(x, program, floats, y)
         x.flags.writeable = False  # as those are that evaluation cuts out of a data set
-        inference.run(x, program, floats, numpy.empty((1, 1), "f4"))
+        inference.run(x, program, floats, y)
+    inference.to_probabilities(y)

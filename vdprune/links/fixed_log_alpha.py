@@ -61,14 +61,15 @@ class FixedLogAlpha:
         device = self.device  # type: ignore[attr-defined]
         if numpy.isscalar(log_alpha):
             log_alpha = numpy.full(self._open_shape(), log_alpha)
-        elif not isinstance(log_alpha, (*chainer.get_array_types(), Variable)):
+        shape = getattr(log_alpha, "shape", None)
+        if shape is None:
             raise ArgumentError(
                 f"log_alpha is a {type(log_alpha).__name__}: give an array with one number for each "
                 "weight, or one number for all"
             )
-        elif log_alpha.shape != self._open_shape():
+        if shape != self._open_shape():
             raise ArgumentError(
-                f"log_alpha has shape {log_alpha.shape}, W has {self.W.shape}: give one number for each "
+                f"log_alpha has shape {shape}, W has {self.W.shape}: give one number for each "
                 "weight, or one for all"
             )
         with chainer.using_device(device):

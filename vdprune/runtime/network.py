@@ -8,6 +8,7 @@ import numpy
 
 from vdprune.errors import ArgumentError
 from vdprune.formats.compacting import compact_weights
+from vdprune.kernels import inference
 from vdprune.runtime.choice import Choice, choose_ways
 from vdprune.runtime.layers import Layers, make_layers
 from vdprune.runtime.steps import Program, make_program
@@ -75,9 +76,7 @@ class Network:
         y = self.logits(x)
         if self.ends_in_softmax:
             return y
-        y -= y.max(axis=1, keepdims=True)
-        numpy.exp(y, out=y)
-        y /= y.sum(axis=1, keepdims=True)
+        inference.to_probabilities(y)
         return y
 
     def logits(self, x: Any) -> numpy.ndarray:
