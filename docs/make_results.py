@@ -52,9 +52,13 @@ CHOICES = """\
   errors on both.
 - `strong` for LeNet-5: KL weights, temperatures, cuts and epochs come from trials with 10,000 images
   held out, seed 0 (their phase `sparsify` was trained once and gone on with). The last of them was
-  this recipe, and was stopped at 378x. Then the seeds above were run; nothing was chosen since. The
-  recipe before it (commits 054b254 and 80f2471 below) had temperature 3
-  and a KL weight of 2 throughout, and five cuts from 200x to 400x; it was chosen in the same way.
+  this recipe; then the seeds above were run, and nothing was chosen since. The recipe before it (commit
+  0e8f313 below) had nine cuts from 150x to 400x in 60 epochs, 140 epochs in all; that it erred on more
+  test images than was hoped for was why another was looked for. Here the cuts are smaller from 300x on,
+  each with eight epochs behind it, which left fewer of the held-out images wrong in the last twelve
+  epochs; twice as many epochs for each of the nine cuts left more wrong, and fewer training images.
+  The one before that (commits 054b254 and 80f2471) had temperature 3 and a KL weight of 2
+  throughout, and five cuts from 200x to 400x; it was chosen in the same way.
 - Tried for it on the way, on the same images. Better, and so in the recipe: temperature 1, with a KL
   weight of 0.4 in the place of 2, from the first cut on; noise in the last phase (without it fewer
   training images became wrong, and more of those held out). No better: temperature 2 with a KL weight

@@ -53,7 +53,7 @@ def run(graph: Graph, arrays: dict[str, Any], x: Any, way: str) -> Any:
     # what is not written must not be read
     with patch.object(numpy, "empty", lambda size, dtype: numpy.full(size, numpy.nan, dtype)):
         kernel = inference.run.py_func
-        kernel(x.reshape(len(x), -1), program.integers, program.floats, poisoned)
+        kernel(x.reshape(len(x), -1), program.numbers, poisoned)
     numpy.testing.assert_array_equal(poisoned, result)
     return result.reshape(len(x), *find_shapes(graph)[-1])
 

@@ -1,15 +1,15 @@
-"""How a network is written down for `vdprune.kernels.inference`: as a program and its floats.
+"""How a network is written down for `vdprune.kernels.inference`: as a program.
 
-A program is one array of integers: a header, a row for each step, which features of an example are
-read, then indices of weights. Weights, biases and the like are in a second array, the floats. Rows say
-where in these arrays, and where in the arena, what is theirs begins.
+A program is one array of int32: a header, a row for each step, which features of an example are read,
+indices of weights, then the floats: weights, biases and the like, the bits of float32. Rows say where in
+the program, in its floats, and in the arena, what is theirs begins.
 """
 
 # What a program begins with: how many steps it has, where the result is in the arena, how many features
 # are read, where in the floats their scales are, then their shifts, how many numbers of an example the
-# arena has, and how many examples go through all steps at a time.
-STEPS, LAST, FEATURES, SCALES, ROOM, EXAMPLES = 0, 1, 2, 3, 4, 5
-HEADER = 6
+# arena has, how many examples go through all steps at a time, and where the floats begin.
+STEPS, LAST, FEATURES, SCALES, ROOM, EXAMPLES, FLOATS = 0, 1, 2, 3, 4, 5, 6
+HEADER = 7
 
 # What a step does.
 LINEAR_SPARSE, LINEAR_DENSE, CONVOLUTION_SPARSE, CONVOLUTION_DENSE = 0, 1, 2, 3

@@ -169,6 +169,7 @@ def _call_inference() -> None:
         COPY,
         EXAMPLES,
         FEATURES,
+        FLOATS,
         HEADER,
         KIND,
         LENGTH,
@@ -178,11 +179,11 @@ def _call_inference() -> None:
 
     waiting.stay_awake(numpy.zeros(1, numpy.int64), 0, 1)
     waiting.count_up(numpy.zeros(1, numpy.int64))
-    program, floats = numpy.zeros(HEADER + LENGTH + 1, "i4"), numpy.ones(3, "f4")
-    y = numpy.empty((1, 1), "f4")
+    program, y = numpy.zeros(HEADER + LENGTH + 1 + 3, "i4"), numpy.empty((1, 1), "f4")
     program[[STEPS, FEATURES, ROOM, EXAMPLES, HEADER + KIND]] = 1, 1, 1, 1, COPY
+    program[FLOATS] = HEADER + LENGTH + 1
     for x in (numpy.ones((1, 1), "u1"), numpy.ones((1, 1), "f4")):
-        inference.run(x, program, floats, y)
+        inference.run(x, program, y)
         x.flags.writeable = False  # as those are that evaluation cuts out of a data set
-        inference.run(x, program, floats, y)
+        inference.run(x, program, y)
     inference.to_probabilities(y)

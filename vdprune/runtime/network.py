@@ -123,13 +123,14 @@ class Network:
 
     def _check(self, x: Any) -> numpy.ndarray:
         x = numpy.asarray(x)
-        if x.shape[1:] != self.input_shape or x.dtype.kind not in "biuf" or x.ndim == 0:
+        is_taken = x.dtype.char in "Bf"  # uint8, float32
+        if x.shape[1:] != self.input_shape or not (is_taken or x.dtype.kind in "biuf"):
             hint = "; one example alone is x[None]" if x.shape == self.input_shape else ""
             raise ArgumentError(
                 f"the examples have shape {x.shape} and dtype {x.dtype}: the network takes numbers of "
                 f"shape (batch, {', '.join(map(str, self.input_shape))}){hint}"
             )
-        if x.dtype.char not in "Bf" or not x.flags.c_contiguous:  # uint8, float32
+        if not (is_taken and x.flags.c_contiguous):
             x = x.astype(x.dtype if x.dtype.char == "B" else _FLOAT32, "C")
         return x.reshape(-1, self._features)
 

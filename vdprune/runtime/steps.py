@@ -40,15 +40,14 @@ class Program:
     """What `vdprune.kernels.inference` needs.
 
     Args:
-        integers: Its steps, and which numbers of an example they read, int32.
-        floats: Weights, biases and the like, float32.
+        numbers: What it is written down as, int32, but for weights, biases and the like, the bits of
+            float32: see `vdprune.kernels.inference_layout`.
         room: Numbers of the arena for each example.
         outputs: Numbers of a result.
         has_products: Whether it multiplies with the BLAS library.
     """
 
-    integers: numpy.ndarray
-    floats: numpy.ndarray
+    numbers: numpy.ndarray
     room: int
     outputs: int
     has_products: bool
@@ -60,7 +59,7 @@ class Program:
             x: Examples, shape (examples, features), contiguous, float32 or uint8.
             result: Results, shape (examples, outputs), float32.
         """
-        inference.run(x, self.integers, self.floats, result)
+        inference.run(x, self.numbers, result)
 
 
 def make_program(layers: Layers, ways: Sequence[str], examples: int) -> Program:
@@ -138,9 +137,11 @@ class _Writer:
         steps = numpy.array(self._steps)
         # indices are counted from their first, as long as it is not known how many steps come before
         steps[:, (k.STARTS, k.PLACES)] += header.size + steps.size
+        parts = [header, steps.reshape(-1), *self._indices]
+        header[k.FLOATS] = sum(part.size for part in parts)
+        floats = numpy.concatenate(self._floats).view(numpy.int32)
         return Program(
-            numpy.concatenate([header, steps.reshape(-1), *self._indices]).astype(numpy.int32),
-            numpy.concatenate(self._floats),
+            numpy.concatenate([*(part.astype(numpy.int32) for part in parts), floats]),
             self._arena.size,
             math.prod(layers.layers[-1].out_shape),
             self._has_products(steps[:, k.KIND]),
