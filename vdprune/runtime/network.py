@@ -15,7 +15,7 @@ from vdprune.runtime.steps import Program, make_program
 from vdprune.threads import Team, get_team_of
 
 _ARENA_NUMBERS = 2**18  # values of one block: a megabyte, which second caches hold
-_FLOAT32 = numpy.dtype(numpy.float32)  # less time than to make one of the type
+_FLOAT32, _UINT8 = numpy.dtype("f4"), numpy.dtype("u1")
 _MOST_EXAMPLES, _LEAST_EXAMPLES = 64, 8  # in a block
 
 
@@ -123,15 +123,16 @@ class Network:
 
     def _check(self, x: Any) -> numpy.ndarray:
         x = numpy.asarray(x)
-        is_taken = x.dtype.char in "Bf"  # uint8, float32
-        if x.shape[1:] != self.input_shape or not (is_taken or x.dtype.kind in "biuf"):
+        dtype = x.dtype
+        is_taken = dtype in (_FLOAT32, _UINT8)
+        if x.shape[1:] != self.input_shape or not (is_taken or dtype.kind in "biuf"):
             hint = "; one example alone is x[None]" if x.shape == self.input_shape else ""
             raise ArgumentError(
                 f"the examples have shape {x.shape} and dtype {x.dtype}: the network takes numbers of "
                 f"shape (batch, {', '.join(map(str, self.input_shape))}){hint}"
             )
         if not (is_taken and x.flags.c_contiguous):
-            x = x.astype(x.dtype if x.dtype.char == "B" else _FLOAT32, "C")
+            x = x.astype(_UINT8 if dtype == _UINT8 else _FLOAT32, "C")
         return x.reshape(-1, self._features)
 
 
