@@ -12,6 +12,7 @@ from tests.test_checkpoint import make_checkpoint
 from vdprune.chain import VariationalDropoutChain
 from vdprune.checkpoint import load_checkpoint
 from vdprune.errors import ArgumentError
+from vdprune.export.collecting import collect_checkpoint
 from vdprune.links import VariationalDropoutLinear
 from vdprune.pruning import prune, threshold_for_sparsity
 
@@ -54,6 +55,18 @@ def test_nothing_but_the_weights_is_changed() -> None:
         if not name.endswith("/W"):
             numpy.testing.assert_array_equal(param.array, params[name].array)
     numpy.testing.assert_array_equal(checkpoint.model.scaling.mean, original.model.scaling.mean)
+
+
+def test_cut_weights_have_no_sign() -> None:
+    """-0.0 is zero as well, but takes room in compressed files."""
+    checkpoint = make_checkpoint("lenet300")
+    before = collect_checkpoint(checkpoint)
+    prune(checkpoint)
+    for _, link in checkpoint.model.named_variational_links():
+        W = link.W.array
+        assert (W == 0).any() and not numpy.signbit(W[W == 0]).any()
+    for W in before.weights.values():
+        assert (W == 0).any() and not numpy.signbit(W[W == 0]).any()
 
 
 def test_what_it_returns() -> None:

@@ -36,7 +36,7 @@ def prune(checkpoint: Checkpoint, threshold: float | None = None) -> Checkpoint:
     checkpoint.model.compact({})
     for _, link in checkpoint.model.named_variational_links():
         link.loga_threshold = threshold
-        link.W.array[...] = as_array(link.masked_W())
+        link.W.array[...] = as_array(link.masked_W()) + 0  # -0.0, of a negative weight, becomes 0
     return replace(checkpoint, threshold=threshold, pruned=True)
 
 

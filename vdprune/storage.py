@@ -192,7 +192,7 @@ def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) 
     if not isinstance(kind, str) or kind not in kinds:
         found = f"it is a {kind} file" if isinstance(kind, str) else _FOREIGN
         is_exportable = found == "it is a vdprune-checkpoint file" and wanted == "vdprune-weights"
-        hint = ", and `vdprune export` makes the other of it" if is_exportable else ""
+        hint = "; `vdprune export` makes a weight file of it" if is_exportable else ""
         raise FileFormatError(f"{path} is not a {wanted} file: {found}{hint}")
     version = attributes.get("format_version")
     try:

@@ -177,7 +177,8 @@ def very_sparse() -> Checkpoint:
 
 
 @endings
-def test_csr_is_the_smaller_file_where_little_is_left(tmp_path: Path, ending: str) -> None:
+def test_files_are_small_where_little_is_left(tmp_path: Path, ending: str) -> None:
+    """Zeros that lie together compress so well that as .npz csr is not always the smaller one."""
     pruned = very_sparse()
     sizes = {}
     for encoding in ("csr", "dense"):
@@ -185,8 +186,8 @@ def test_csr_is_the_smaller_file_where_little_is_left(tmp_path: Path, ending: st
         export_weights(pruned, path, encoding)
         sizes[encoding] = path.stat().st_size
     dense_in_memory = 4 * pruned.model.sparsity().weights
-    assert sizes["csr"] < sizes["dense"] < dense_in_memory
-    assert sizes["csr"] < dense_in_memory / 4
+    assert max(sizes.values()) < dense_in_memory / 4
+    assert ending == ".npz" or sizes["csr"] < sizes["dense"]
 
 
 @pytest.mark.parametrize("name", ["weights", "weights.txt", "weights.h5.gz", "weights.H5"])
@@ -247,7 +248,7 @@ def test_a_checkpoint_is_refused(trained: Path) -> None:
         FileFormatError, match="not a vdprune-weights file: it is a vdprune-check"
     ) as e:
         load_weights(trained / "checkpoint.h5")
-    assert str(e.value).endswith("file, and `vdprune export` makes the other of it")
+    assert str(e.value).endswith("file; `vdprune export` makes a weight file of it")
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +258,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     numpy.random.seed(0)
     checkpoint = make_checkpoint()
     for _, link in checkpoint.model.named_variational_links():
-        link.log_sigma2.array[numpy.random.default_rng(2).random(link.W.shape) < 0.99] = 20
+        link.log_sigma2.array[numpy.random.default_rng(2).random(link.W.shape) < 0.97] = 20
 
     def make(encoding: str, ending: str) -> Path:
         path = folder / f"{encoding}{ending}"

@@ -15,6 +15,7 @@ from tests.export.test_tracing import Residual
 from tests.test_checkpoint import INPUT_SHAPES, make_checkpoint
 from vdprune import runtime
 from vdprune.errors import ArgumentError, FileFormatError
+from vdprune.formats import load_weights
 from vdprune.runtime import choice
 from vdprune.runtime.choice import DENSE, SPARSE
 from vdprune.runtime.layers import Layer, Layers
@@ -174,3 +175,14 @@ def test_the_choice_can_be_printed(files: Any) -> None:
     assert last.startswith("(nonzero: share of the weights between units")
     assert [line.split()[0] for line in lines] == ["layer", "conv1", "conv2", "l3", "l4"]
     assert all("sparse" in line for line in lines[1:])
+
+
+def test_files_in_float16_are_not_rounded_once_more(files: Any) -> None:
+    """What dead units contribute is folded into biases, which are float16 in the file."""
+    path, _, x = files["lenet300"]
+    weights = load_weights(path)
+    weights.weights["l1/W"][::2] = 0
+    weights.others["l1/b"][:] = numpy.linspace(0.1, 0.9, weights.others["l1/b"].size)
+    half = weights.in_float16()
+    found, expected = (runtime.make_network(w, 1, "sparse") for w in (half, half.in_float32()))
+    numpy.testing.assert_array_equal(found.logits(x), expected.logits(x))

@@ -63,7 +63,8 @@ def _collect(chain: Chain, input_shape: tuple[int, ...], origin: dict[str, Any])
     model.to_device(cpu)
     graph, used = trace(model, input_shape)
     layers = [name for name, _ in named_variational_links(model) if f"{name}/W" in used]
-    weights = {f"{name}/W": used[f"{name}/W"] for name in layers}
+    # a negative weight times the 0 of a mask is -0.0, which takes room in a file; plus 0 it is 0
+    weights = {f"{name}/W": used[f"{name}/W"] + 0 for name in layers}
     others = {path: array for path, array in sorted(used.items()) if path not in weights}
     header = {**origin, "input_shape": list(input_shape), "layers": layers}
     return Weights(header, graph, weights, others)

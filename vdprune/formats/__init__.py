@@ -94,7 +94,13 @@ def load_weights(path: str | Path) -> Weights:
         ArgumentError: A package that its format needs is missing.
     """
     path = Path(path)
-    return _find(_ending_by_contents(path) or ".h5", 2)(path)
+    ending = _ending_by_contents(path)
+    if ending is None:
+        raise FileFormatError(
+            f"{path} is no weight file that can be read, of {', '.join(_HOMES)}: give one that `vdprune "
+            "export` wrote"
+        )
+    return _find(ending, 2)(path)
 
 
 def is_weight_file(path: Path) -> bool:

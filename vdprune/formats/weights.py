@@ -43,6 +43,14 @@ class Weights:
         """
         return replace(self, weights=_round(self.weights), others=_round(self.others))
 
+    def in_float32(self) -> "Weights":
+        """Widen what is in float16, so that what is made of it is not rounded to that again.
+
+        Returns:
+            The same network.
+        """
+        return replace(self, weights=_widen(self.weights), others=_widen(self.others))
+
     def sparsity(self) -> NetworkSparsity:
         """Count the weights.
 
@@ -52,6 +60,14 @@ class Weights:
         return measure_sparsity(
             (path.removesuffix("/W"), W) for path, W in sorted(self.weights.items())
         )
+
+
+def _widen(arrays: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
+    half = numpy.dtype(numpy.float16)
+    return {
+        path: array.astype(numpy.float32) if array.dtype == half else array
+        for path, array in arrays.items()
+    }
 
 
 def _round(arrays: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:

@@ -153,7 +153,7 @@ def make_network(weights: Any, threads: int, way: str | None = None) -> Network:
     """
     team = get_team_of(threads)
     if way != "dense":
-        weights = compact_weights(weights)
+        weights = compact_weights(weights.in_float32())
     layers = make_layers(weights.graph, {**weights.others, **weights.weights})
     return Network(layers, weights.graph.input_shape, team, way)
 
