@@ -26,7 +26,7 @@ mean, with the least and greatest in brackets. Each number of ours is in a file 
 put into one. The trial with images held out is older: it is what `vdprune train --json` printed, with
 seed, command and commit added by hand and the machine not noted. A + behind a commit says that files
 differed from it; "at its end" that the run was interrupted and went on, and may have begun at an earlier
-commit. Those are the runs of `paper` for LeNet-5, and of `strong` its seed 2.
+commit. Those are the runs of `paper` for LeNet-5, seed 2 of `strong` for it, and seed 1 of `magnitude`.
 """
 
 CHOICES = """\
@@ -37,6 +37,9 @@ CHOICES = """\
   The authors' loss is a sum over all examples, ours their mean, and to Adam's epsilon that is not the
   same; one as small as it is beside theirs made no difference for LeNet-300-100 (one seed, 10,000 images
   held out).
+- `magnitude` is the baseline, by the schedule of Zhu and Gupta ("To prune, or not to prune", 2017) to
+  100x, about what `paper` comes to for LeNet-300-100, smallest weights of all layers first; nothing was
+  chosen.
 - `strong`: the shares of teacher and changed images, the KL weight, the prior and the rounds of cuts
   come from trials with another program, of which some were judged by test images, others by 10,000
   held-out training images. Here the recipe was run once with 10,000 images held out before the runs
