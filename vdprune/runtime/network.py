@@ -103,7 +103,8 @@ class Network:
             threads = min(self._team.size, blocks)
             ends = [self._block * (blocks * i // threads) for i in range(threads)] + [count]
             shares = [slice(*ends[i : i + 2]) for i in range(threads)]
-            self._team.run([partial(program.run, x[share], result[share]) for share in shares])
+            tasks = [partial(program.run, x[share], result[share]) for share in shares]
+            self._team.run(tasks, use_blas=program.has_products)
         return result
 
     def describe(self) -> str:
