@@ -258,7 +258,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     numpy.random.seed(0)
     checkpoint = make_checkpoint()
     for _, link in checkpoint.model.named_variational_links():
-        link.log_sigma2.array[numpy.random.default_rng(2).random(link.W.shape) < 0.97] = 20
+        link.log_sigma2.array[numpy.random.default_rng(2).random(link.W.shape) < 0.99] = 20
 
     def make(encoding: str, ending: str) -> Path:
         path = folder / f"{encoding}{ending}"
