@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -19,8 +20,12 @@ AUGMENTATIONS = st.builds(
     shear=st.floats(0, 1),
     flip=st.booleans(),
     crop=st.integers(0, 2),
+    elastic=st.floats(0, 3),
+    elastic_sigma=st.floats(0, 9),
 )
-MUCH = Augmentation(rotation=20, shift=2.5, scale=0.2, shear=0.2, flip=True, crop=1)
+MUCH = Augmentation(
+    rotation=20, shift=2.5, scale=0.2, shear=0.2, flip=True, crop=1, elastic=1.5, elastic_sigma=2
+)
 
 
 class Largest:
@@ -74,7 +79,7 @@ def test_nothing_changes_nothing(augmentation: Augmentation, dtype: str) -> None
     numpy.testing.assert_array_equal(augmentation.apply(images, RandomState(0)), images)
 
 
-@pytest.mark.parametrize("name", ["rotation", "shift", "scale", "shear", "crop", "flip"])
+@pytest.mark.parametrize("name", ["rotation", "shift", "scale", "shear", "crop", "flip", "elastic"])
 def test_each_way_alone_changes_images(name: str) -> None:
     augmentation = Augmentation(**{name: True if name == "flip" else 1 if name == "crop" else 0.5})
     assert augmentation.changes_images
@@ -131,6 +136,74 @@ def test_all_at_once_is_one_after_the_other() -> None:
     together = {name: value for way in ways for name, value in way.items()}
     found = Augmentation(**together).apply(images, Largest())
     numpy.testing.assert_allclose(found, expected, atol=0.05 * images.max())
+
+
+class OneDisplacement(Largest):
+    """Numbers that are all the same: filtered, too, and so displacements of one size everywhere."""
+
+    def standard_normal(self, size: Any) -> numpy.ndarray:
+        return numpy.full(size, 0.5)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.0, 5.0])
+def test_displacements_say_where_a_pixel_is_from(sigma: float) -> None:
+    """Where all are the same an image is moved; the shift is against it."""
+    images = make_images((2, 2, 10, 11))
+    augmentation = Augmentation(elastic=3, elastic_sigma=sigma)
+    (distance, *_) = next(augmentation._draw_displacements(images.shape, OneDisplacement())).flat
+    expected = ndimage.shift(images, (0, 0, -distance, -distance), order=1, mode="grid-constant")
+    found = augmentation.apply(images, OneDisplacement())
+    assert distance > 1
+    numpy.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_all_is_one_map_with_displacements_added_to_it() -> None:
+    images = make_images((6, 2, 9, 12))
+    rest = replace(MUCH, elastic=0.0)
+    random = RandomState(3)
+    random.random_sample(6)
+    matrices, offsets = rest._draw_warps(images.shape, random)
+    displacements = list(MUCH._draw_displacements(images.shape, random))
+    found = MUCH.apply(images, RandomState(3))
+    for n in range(6):
+        for i, j in ((0, 0), (4, 7), (8, 11)):
+            place = matrices[n] @ (i, j) + offsets[n] + displacements[n][:, i, j]
+            for channel in range(2):
+                expected = ndimage.map_coordinates(
+                    images[n, channel], place[:, None], order=1, mode="grid-constant"
+                )
+                numpy.testing.assert_allclose(found[n, channel, i, j], expected[0], atol=1e-9)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.4, 2.0, 6.0, 60.0])
+@pytest.mark.parametrize("size", [(28, 28), (10, 17)])
+def test_displacements_are_as_large_as_is_said(size: tuple[int, int], sigma: float) -> None:
+    """Drawn between 0 and 1.5: the mean square is a third of the largest, everywhere alike."""
+    augmentation = Augmentation(elastic=1.5, elastic_sigma=sigma)
+    drawn = numpy.stack(list(augmentation._draw_displacements((4000, 1, *size), RandomState(0))))
+    assert drawn.shape == (4000, 2, *size)
+    numpy.testing.assert_allclose((drawn**2).mean(axis=0), 1.5**2 / 3, rtol=0.2)
+    assert (drawn**2).mean() == pytest.approx(1.5**2 / 3, rel=0.1)
+
+
+def test_displacements_are_as_smooth_as_is_said() -> None:
+    """Neighbours under a Gaussian filter: their correlation is exp(-distance^2 / (4 sigma^2))."""
+    drawn = Augmentation(elastic=1, elastic_sigma=3)._draw_displacements(
+        (1500, 1, 40, 40), RandomState(0)
+    )
+    field = numpy.stack(list(drawn))
+    for distance in (1, 3, 6):
+        shifted = numpy.roll(field, distance, axis=3)
+        correlation = (field * shifted).mean() / (field**2).mean()
+        assert correlation == pytest.approx(numpy.exp(-(distance**2) / 36), abs=0.02)
+
+
+def test_without_elastic_deformation_nothing_more_is_drawn() -> None:
+    a, b = RandomState(0), RandomState(0)
+    Augmentation(rotation=3).apply(make_images((20, 1, 6, 6)), a)
+    b.random_sample(20)
+    Augmentation(rotation=3)._draw_warps((20, 1, 6, 6), b)
+    assert a.random_sample() == b.random_sample()
 
 
 def test_crop_and_pad_cuts_the_padded_image() -> None:
@@ -190,7 +263,16 @@ def test_an_image_changes_in_the_same_way_whatever_the_others_are() -> None:
     numpy.testing.assert_array_equal(a[0], b[0])
 
 
-NAMES = ["probability", "rotation", "shift", "scale", "shear", "crop"]
+NAMES = [
+    "probability",
+    "rotation",
+    "shift",
+    "scale",
+    "shear",
+    "crop",
+    "elastic",
+    "elastic_sigma",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -210,6 +292,7 @@ def test_numbers_without_a_meaning(name: str, value: Any) -> None:
         ({"scale": 1}, "must be below 1"),
         ({"shear": 1.5}, "between 0 and 1"),
         ({"crop": 1.5}, "a whole number"),
+        ({"elastic_sigma": 1001}, "between 0 and 1,000"),
         ({"flip": 1}, "flip is 1: it must be true or false"),
     ],
 )
