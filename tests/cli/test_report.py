@@ -66,6 +66,16 @@ BY_FILE = {"name": "mine", "teacher": {"file": "dense.h5", "temperature": 2.0, "
             },
         ),
         (
+            [{**TAUGHT, "teacher": {**TAUGHT["teacher"], "networks": 3}}],  # type: ignore[dict-item]
+            0.0,
+            {
+                "time": "1.0 minutes",
+                "recipe": "strong",
+                "teacher": "3 networks lenet5-bn, trained by the recipe teacher; its share of the loss "
+                "is 0.7, the temperature 3",
+            },
+        ),
+        (
             [{"name": "dense"}, BY_FILE, {"name": "finetune"}],
             0.0,
             {

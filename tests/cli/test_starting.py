@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import chainer
+import h5py
+import numpy
 import pytest
+from scipy.special import log_softmax
 
-from vdprune.checkpoint import Checkpoint, save_checkpoint
+from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdprune.cli.progress import Progress
 from vdprune.cli.starting import Order, resume_run, start_run
 from vdprune.datasets import load_dataset
@@ -22,6 +25,7 @@ from vdprune.training import warped_copies
 from vdprune.training.extensions import TrainingInterruptedError
 from vdprune.training.finetuning import finetuned_checkpoint
 from vdprune.training.start import start_checkpoint
+from vdprune.training.teacher_logits import compute_logits
 from vdprune.training.trainer import TrainingRun
 
 TAUGHT = """
@@ -174,6 +178,54 @@ def test_a_teacher_that_is_missing_is_trained_again(
         ):
             prepare(resume_run, stopped)
     assert COPIES.read_bytes() == before
+
+
+@pytest.mark.usefixtures("one_step_at_a_time")
+def test_several_teachers_are_trained_one_after_the_other(
+    order: Order, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An interruption in the second one, the first step of the run, a second one that is missing."""
+    order = replace(order, set=("teacher.networks=2",))
+    second = Path("checkpoint.teacher2.h5")
+    with pytest.raises(SystemExit):
+        prepare(start_run, order, second.exists)
+    assert f"{second} is written, go on with the same command" in capsys.readouterr().err
+
+    stop: list[bool] = []
+    run = prepare(resume_run, order, lambda: bool(stop))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"the teacher in {TEACHER} is trained already"
+    assert f"training the teacher first, into {second}" in lines
+    stop.append(True)
+    with pytest.raises(TrainingInterruptedError):
+        run.run()
+    networks = [load_checkpoint(path).model for path in (TEACHER, second)]
+    x = load_dataset(order.dataset or "").train.x
+    apart = [log_softmax(compute_logits(network, x), axis=1) for network in networks]
+    assert not numpy.allclose(*apart, atol=1e-3)
+    with h5py.File(COPIES) as copies:
+        found = copies["plain_logits"][...]
+    numpy.testing.assert_allclose(found, numpy.mean(apart, axis=0), atol=1e-5)
+
+    second.unlink()
+    again = prepare(resume_run, replace(order, recipe=None, dataset=None, set=()))
+    words = capsys.readouterr().err
+    assert f"the teacher in {TEACHER} is trained already" in words
+    assert f"{second}, the teacher of the run in {OUT}, is missing: it is trained again" in words
+    assert again.iteration == 1
+    second.write_bytes(TEACHER.read_bytes())
+    with pytest.raises(
+        ArgumentError, match=f"{TEACHER}, {second}: the teacher is not the one that"
+    ):
+        prepare(resume_run, replace(order, recipe=None, dataset=None, set=()))
+
+
+def test_what_a_second_teacher_would_be_written_over(order: Order, network: Checkpoint) -> None:
+    save_checkpoint("checkpoint.teacher2.h5", network)
+    order = replace(order, init=Path("checkpoint.teacher2.h5"))
+    prepare(start_run, order)
+    with pytest.raises(ArgumentError, match="teacher2.h5 would be written over"):
+        prepare(start_run, replace(order, set=("teacher.networks=2",), overwrite=True))
 
 
 def test_a_teacher_of_ones_own_that_is_missing(order: Order, network: Checkpoint) -> None:

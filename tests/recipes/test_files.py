@@ -91,7 +91,7 @@ def test_a_teacher_takes_the_place_of_the_recipes(tmp_path: Path) -> None:
     text = '[[phases]]\nname = "a"\nepochs = 3\n[teacher]\n'
     for teacher in (
         "weight = 0.4",
-        'arch = "lenet5"\nrecipe = "dense"\nweight = 0.4',
+        'arch = "lenet5"\nrecipe = "dense"\nnetworks = 3\nweight = 0.4',
         'file = "b.h5"',
     ):
         path.write_text(f'name = "mine"\n{text}{teacher}')

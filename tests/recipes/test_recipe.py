@@ -115,6 +115,8 @@ def test_values_without_meaning_are_refused(options: dict[str, Any], message: st
         ({"arch": "lenet5-bn"}, "a file, or else an arch and a recipe"),
         ({"file": "a.h5", "arch": "lenet5", "recipe": "dense"}, "a file, or else"),
         ({"file": "a.h5", "arch": "lenet5"}, "a file, or else"),
+        ({"file": "a.h5", "networks": 2}, "networks is 2: .* 1 where the teacher is a file"),
+        ({"arch": "lenet5", "recipe": "dense", "networks": 0}, "networks is 0: .* 1 or more"),
         ({"file": "a.h5", "temperature": 0.0}, "temperature is 0.0"),
         ({"file": "a.h5", "weight": 0.0}, "weight is 0.0"),
         ({"file": "a.h5", "weight": 1.5}, "weight is 1.5"),

@@ -99,9 +99,15 @@ def _describe_training(stored: "LoadedFile") -> dict[str, str]:
 
 
 def _describe_teacher(
-    temperature: float, weight: float, arch: str = "", recipe: str = "", file: str = ""
+    temperature: float,
+    weight: float,
+    arch: str = "",
+    recipe: str = "",
+    networks: int = 1,
+    file: str = "",
 ) -> str:
-    who = file or f"{arch}, trained by the recipe {recipe}"
+    several = f"{networks} networks " if networks > 1 else ""
+    who = file or f"{several}{arch}, trained by the recipe {recipe}"
     return f"{who}; its share of the loss is {weight:g}, the temperature {temperature:g}"
 
 

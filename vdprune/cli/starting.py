@@ -30,6 +30,7 @@ from vdprune.training.lessons import (
 from vdprune.training.start import start_checkpoint
 from vdprune.training.teaching import (
     Begun,
+    list_teachers,
     load_teacher,
     needs_training,
     read_begun,
@@ -104,7 +105,9 @@ def start_run(order: Order, device: Device, progress: Progress, received: list[i
                 f"{path} exists: {resume}replace it with --overwrite, or give another file with --out"
             )
     for role, given in (("teacher", order.teacher), ("init", order.init)):
-        if given is not None and given.resolve() in [file.resolve() for file in _files(out)]:
+        if given is not None and given.resolve() in [
+            file.resolve() for file in _files(recipe, out)
+        ]:
             raise ArgumentError(
                 f"{given} would be written over, and is given with --{role}: give another file with "
                 "--out"
@@ -163,10 +166,12 @@ def _check_teacher_is_begun(order: Order) -> None:
         )
 
 
-def _files(out: Path) -> list[Path]:
-    """List what a run writes."""
-    teacher = teacher_path(out)
-    return [out, best_path(out), teacher, best_path(teacher)]
+def _files(recipe: Recipe, out: Path) -> list[Path]:
+    """List what a run writes, or would if it had a teacher trained."""
+    teachers = [teacher_path(out)]
+    if recipe.teacher is not None and not recipe.teacher.file:
+        teachers = list_teachers(recipe.teacher, out)
+    return [path for written in (out, *teachers) for path in (written, best_path(written))]
 
 
 def _load_data(order: Order, recipe: Recipe) -> Dataset:
@@ -207,7 +212,10 @@ def _prepare(
     seconds, teacher = 0.0, None
     if recipe.teacher is not None:
         if needs_training(recipe.teacher, out, begun):
-            seconds = _train_teacher(recipe, data, out, device, progress, received, begun)
+            for number in range(recipe.teacher.networks):
+                seconds += _train_teacher(
+                    recipe, data, out, device, progress, received, begun, number
+                )
         teacher = load_teacher(recipe.teacher, data, out, device, begun)
     lessons = _make_lessons(recipe, data, out, teacher, progress, received, begun)
     return lessons, seconds + lessons.seconds
@@ -221,23 +229,24 @@ def _train_teacher(
     progress: Progress,
     received: list[int],
     begun: Begun | None,
+    number: int,
 ) -> float:
     """Train a teacher to the end, if it is not trained yet.
 
     Returns:
         The seconds that it took, now or before.
     """
-    path = teacher_path(out)
-    if begun is not None:
-        state = "only begun: it is trained on" if path.exists() else "missing: it is trained again"
-        progress.tell(
-            f"{path}, the teacher of the run in {out}, is {state}, and the run goes on if that gives "
-            "the same network, as the same --threads, device and recipe do"
-        )
-    run = start_teacher(recipe, data, out, device, progress.callbacks)
+    path = teacher_path(out, number)
+    state = "only begun: it is trained on" if path.exists() else "missing: it is trained again"
+    run = start_teacher(recipe, data, out, device, progress.callbacks, number)
     if run.is_finished:
         progress.tell(f"the teacher in {path} is trained already")
     else:
+        if begun is not None:
+            progress.tell(
+                f"{path}, the teacher of the run in {out}, is {state}, and the run goes on if that "
+                "gives the same network, as the same --threads, device and recipe do"
+            )
         progress.tell(f"training the teacher first, into {path}")
         run_to_the_end(run, progress, received, same_command())
     return sum(row["seconds"] for row in run.checkpoint.history)
@@ -277,7 +286,8 @@ def _make_lessons(
 def _tell_what_is_kept(recipe: Recipe, out: Path, begun: Begun | None) -> str:
     kept = [] if begun is None else [f"the run in {out}"]
     if recipe.teacher is not None and not recipe.teacher.file:
-        kept.insert(0, f"the teacher in {teacher_path(out)}, which is done,")
+        files = ", ".join(map(str, list_teachers(recipe.teacher, out)))
+        kept.insert(0, f"the teacher in {files}, which is done,")
     if not kept:
         return ""
     return f"{' and '.join(kept)} {'is' if len(kept) == 1 else 'are'} kept; "

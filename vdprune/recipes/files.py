@@ -12,6 +12,7 @@ from vdprune.recipes.tables import change_table, from_table, to_table
 
 FINETUNE = "finetune"  # for networks that are pruned
 _FOLDER = Path(__file__).parent
+_OF_TRAINED = {"arch", "recipe", "networks"}  # what only a teacher has that is no file
 
 
 def load_recipe(name: str, arch: str, teacher: Path | None = None) -> Recipe:
@@ -42,7 +43,7 @@ def load_recipe(name: str, arch: str, teacher: Path | None = None) -> Recipe:
         raise ArgumentError(f"the recipe {name} can't be read: {reason}") from error
     its_teacher = table.get("teacher", {})
     if teacher is not None and isinstance(its_teacher, dict):
-        settings = {key: its_teacher[key] for key in its_teacher.keys() - {"arch", "recipe"}}
+        settings = {key: its_teacher[key] for key in its_teacher.keys() - _OF_TRAINED}
         table["teacher"] = {**settings, "file": str(teacher)}
     try:
         return from_table(table)

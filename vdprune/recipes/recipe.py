@@ -11,11 +11,13 @@ from vdprune.recipes.phase import Phase
 
 @dataclass(frozen=True)
 class Teacher:
-    """A network whose outputs the trained one learns from, beside the labels.
+    """A network whose outputs the trained one learns from, beside the labels; or several.
 
     Args:
         arch: What is trained as a teacher first; empty where ``file`` is given.
         recipe: How that is trained; empty where ``file`` is given.
+        networks: How many are trained, each with a seed of its own; what is learned from them is the
+            mean of their log probabilities.
         file: A checkpoint of a trained network.
         temperature: What both networks' logits are divided by, where a phase says nothing else.
         weight: Share of the teacher in the loss; the labels' is what is left of 1.
@@ -28,6 +30,7 @@ class Teacher:
 
     arch: str = ""
     recipe: str = ""
+    networks: int = 1
     file: str = ""
     temperature: float = 3.0
     weight: float = 0.7
@@ -41,6 +44,10 @@ class Teacher:
                 "a teacher is a file, or else an arch and a recipe by which it is trained: file is "
                 f"{self.file!r}, arch {self.arch!r}, recipe {self.recipe!r}; `vdprune train --teacher` "
                 "gives it a file"
+            )
+        if self.networks < 1 or (self.file and self.networks > 1):
+            raise ArgumentError(
+                f"networks is {self.networks}: it must be 1 or more, and 1 where the teacher is a file"
             )
         if not 0 < self.temperature < math.inf:
             raise ArgumentError(f"temperature is {self.temperature}: it must be above 0")

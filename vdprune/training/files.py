@@ -15,16 +15,17 @@ def best_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}.best{out.suffix}")
 
 
-def teacher_path(out: Path) -> Path:
-    """Name the file of the teacher that is trained for a run.
+def teacher_path(out: Path, number: int = 0) -> Path:
+    """Name the file of a teacher that is trained for a run.
 
     Args:
         out: The run's checkpoint.
+        number: Which of its teachers, counted from 0.
 
     Returns:
-        ``checkpoint.teacher.h5`` beside ``checkpoint.h5``.
+        ``checkpoint.teacher.h5`` beside ``checkpoint.h5``, then ``checkpoint.teacher2.h5``.
     """
-    return out.with_name(f"{out.stem}.teacher{out.suffix}")
+    return out.with_name(f"{out.stem}.teacher{number + 1 if number else ''}{out.suffix}")
 
 
 def copies_path(out: Path, number: int) -> Path:

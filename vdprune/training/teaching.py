@@ -1,4 +1,4 @@
-"""The teacher of a run: read from a file, or trained before."""
+"""The teacher of a run, or its teachers: read from a file, or trained before."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,14 @@ from vdprune.recipes.files import load_recipe
 from vdprune.recipes.recipe import Recipe, Teacher
 from vdprune.recipes.tables import from_table, to_table
 from vdprune.training.callbacks import Callbacks
+from vdprune.training.ensemble import Ensemble
 from vdprune.training.files import teacher_path
 from vdprune.training.lessons import Lessons
 from vdprune.training.start import start_checkpoint
 from vdprune.training.teacher_logits import teacher_sha256
 from vdprune.training.trainer import TrainingRun
+
+_BETWEEN_SEEDS = 2**16  # so that runs of neighbouring seeds have no teacher in common
 
 
 @dataclass(frozen=True)
@@ -68,26 +71,46 @@ def needs_training(teacher: Teacher, out: Path, begun: Begun | None) -> bool:
         begun: The run that shall go on; None for one that begins.
 
     Returns:
-        False where the teacher is a file, or the one beside ``out`` can only be taken as it is.
+        False where the teacher is a file, or what is beside ``out`` can only be taken as it is.
     """
-    path = teacher_path(out)
+    paths = list_teachers(teacher, out)
     if teacher.file:
         return False
-    if begun is None or not path.exists():
+    if begun is None or not all(path.exists() for path in paths):
         return True
-    found = load_checkpoint(path)
-    is_finished = (count_epochs(path) or 0) >= from_table(found.recipe).epochs
-    return teacher_sha256(found.model) != begun.teacher_sha256 and not is_finished
+    found = [load_checkpoint(path) for path in paths]
+    are_finished = all(
+        (count_epochs(path) or 0) >= from_table(checkpoint.recipe).epochs
+        for path, checkpoint in zip(paths, found, strict=True)
+    )
+    is_same = teacher_sha256(_join([item.model for item in found])) == begun.teacher_sha256
+    return not is_same and not are_finished
 
 
-def recipe_of_teacher(recipe: Recipe) -> Recipe | None:
+def list_teachers(teacher: Teacher, out: Path) -> list[Path]:
+    """List the files of a run's teachers.
+
+    Args:
+        teacher: The recipe's teacher.
+        out: The run's checkpoint.
+
+    Returns:
+        Where they are, or will be.
+    """
+    if teacher.file:
+        return [Path(teacher.file)]
+    return [teacher_path(out, number) for number in range(teacher.networks)]
+
+
+def recipe_of_teacher(recipe: Recipe, number: int = 0) -> Recipe | None:
     """Load the recipe that a run's teacher is trained by.
 
     Args:
         recipe: The run's recipe.
+        number: Which teacher, counted from 0; the first one has the run's seed.
 
     Returns:
-        It, with the run's seed and validation examples; None where no teacher is to be trained.
+        It, with its seed and the run's validation examples; None where no teacher is to be trained.
 
     Raises:
         ArgumentError: There is no such recipe or arch, or the teacher would need one itself.
@@ -100,14 +123,20 @@ def recipe_of_teacher(recipe: Recipe) -> Recipe | None:
         found = load_recipe(teacher.recipe, teacher.arch)
     except ArgumentError as error:
         raise ArgumentError(f"the recipe {recipe.name}, teacher: {error}") from error
-    found = found.with_options(seed=recipe.seed, validation=recipe.validation)
+    seed = (recipe.seed + number * _BETWEEN_SEEDS) % 2**32
+    found = found.with_options(seed=seed, validation=recipe.validation)
     if found.teacher is not None:
         raise ArgumentError(f"the teacher's recipe {found.name} has a teacher itself")
     return found
 
 
 def start_teacher(
-    recipe: Recipe, dataset: Dataset, out: Path, device: Device, callbacks: Callbacks
+    recipe: Recipe,
+    dataset: Dataset,
+    out: Path,
+    device: Device,
+    callbacks: Callbacks,
+    number: int = 0,
 ) -> TrainingRun:
     """Begin to train a run's teacher, or go on with it where it was interrupted.
 
@@ -117,6 +146,7 @@ def start_teacher(
         out: The run's checkpoint.
         device: Where to train.
         callbacks: What to tell and ask.
+        number: Which of the run's teachers, counted from 0.
 
     Returns:
         The teacher's run; it may be finished already.
@@ -124,16 +154,16 @@ def start_teacher(
     Raises:
         ArgumentError: The file beside ``out`` is of another teacher.
     """
-    teacher, its_recipe = recipe.teacher, recipe_of_teacher(recipe)
+    teacher, its_recipe = recipe.teacher, recipe_of_teacher(recipe, number)
     if teacher is None or its_recipe is None:
         raise ArgumentError(f"the recipe {recipe.name} has no teacher that is to be trained")
-    path = teacher_path(out)
+    path = teacher_path(out, number)
     if path.exists():
         found = load_checkpoint(path)
         if (found.arch, found.recipe) != (teacher.arch, to_table(its_recipe)):
             raise ArgumentError(
                 f"{path} is not of a {teacher.arch} by the recipe {its_recipe.name} with seed "
-                f"{recipe.seed} and {recipe.validation} validation examples: give the options, "
+                f"{its_recipe.seed} and {recipe.validation} validation examples: give the options, "
                 "and the recipe, that it began with, remove it, or begin a run with it as --teacher "
                 "if it is the one to learn from"
             )
@@ -146,7 +176,7 @@ def start_teacher(
 def load_teacher(
     teacher: Teacher, dataset: Dataset, out: Path, device: Device, begun: Begun | None = None
 ) -> VariationalDropoutChain:
-    """Read a teacher from its file.
+    """Read a teacher, or several, from their files.
 
     Args:
         teacher: The recipe's teacher.
@@ -156,17 +186,29 @@ def load_teacher(
         begun: The run that shall go on with it; None for one that begins.
 
     Returns:
-        The network.
+        The network; of several, one whose logits are the mean of their log probabilities.
 
     Raises:
-        FileFormatError: The file can't be used.
+        FileFormatError: A file can't be used.
         ArgumentError: It takes other data, or is not the teacher that the run began with.
     """
-    path = Path(teacher.file) if teacher.file else teacher_path(out)
+    paths = list_teachers(teacher, out)
+    model = _join([_load_network(path, dataset, begun) for path in paths])
+    if begun is not None:
+        _check_same_teacher(paths, model, begun)
+    model.to_device(device)
+    return model
+
+
+def _join(networks: list[VariationalDropoutChain]) -> VariationalDropoutChain:
+    return networks[0] if len(networks) == 1 else Ensemble(networks)
+
+
+def _load_network(path: Path, dataset: Dataset, begun: Begun | None) -> VariationalDropoutChain:
     if begun is not None and not path.exists():
         raise FileFormatError(
-            f"the run in {out} learns from a teacher in {str(path)!r}, and there is no such file here: "
-            "put it back, or go on in the folder that the run began in"
+            f"the run in {begun.out} learns from a teacher in {str(path)!r}, and there is no such file "
+            "here: put it back, or go on in the folder that the run began in"
         )
     try:
         checkpoint = load_checkpoint(path)
@@ -175,9 +217,6 @@ def load_teacher(
             f"{error} (a teacher is a checkpoint, as `vdprune train` writes it)"
         ) from error
     _check_data(path, checkpoint, dataset)
-    if begun is not None:
-        _check_same_teacher(path, checkpoint, begun)
-    checkpoint.model.to_device(device)
     return checkpoint.model
 
 
@@ -191,14 +230,14 @@ def _check_data(path: Path, checkpoint: Checkpoint, dataset: Dataset) -> None:
         )
 
 
-def _check_same_teacher(path: Path, checkpoint: Checkpoint, begun: Begun) -> None:
+def _check_same_teacher(paths: list[Path], model: VariationalDropoutChain, begun: Begun) -> None:
     """Refuse another network before anything is made with it."""
-    found, expected = teacher_sha256(checkpoint.model), begun.teacher_sha256
+    found, expected = teacher_sha256(model), begun.teacher_sha256
     if found != expected:
-        is_own = path == teacher_path(begun.out)
+        is_own = paths[0] == teacher_path(begun.out)
         again = ", remove it to have it trained again" if is_own else ""
         raise ArgumentError(
-            f"{path}: the teacher is not the one that the run in {begun.out} began with: its "
-            f"teacher_sha256 is {found[:12]}..., expected {expected[:12]}...: put that one back{again}, "
-            "or begin another run"
+            f"{', '.join(map(str, paths))}: the teacher is not the one that the run in {begun.out} "
+            f"began with: its teacher_sha256 is {found[:12]}..., expected {expected[:12]}...: put that "
+            f"one back{again}, or begin another run"
         )
