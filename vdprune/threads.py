@@ -282,8 +282,8 @@ def _checked(count: int | None) -> int:
         count = min(_DEFAULT, available)
     if not isinstance(count, int) or not 1 <= count <= available:
         raise ArgumentError(
-            f"threads is {count!r}: this machine lets us have 1 to {available}; more would wait for "
-            "each other"
+            f"threads is {count!r}: this machine lets us have 1 to {available}, as many as it has "
+            "processors for us: give one of these"
         )
     return count
 

@@ -123,8 +123,8 @@ class Recipe:
         taken = {field.name for field in fields(self)}
         if not names or len(set(names)) < len(names) or taken & set(names):
             raise ArgumentError(
-                f"the phases are called {names}: there must be one at least, each with a name of its "
-                "own that is no field of the recipe"
+                f"the phases are called {', '.join(names) or 'nothing'}: there must be one at least, "
+                "each with a name of its own that is no field of the recipe"
             )
         if not self.name or not all(names) or any("." in name for name in names):
             raise ArgumentError(
