@@ -12,7 +12,7 @@ from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates
 from vdprune.errors import ArgumentError
 
 _DTYPES = ("uint8", "float32", "float64")
-_MOST = {"probability": 1, "rotation": 180, "scale": 1, "shear": 1, "elastic_sigma": 1000}
+_MOST = {"probability": 1, "rotation": 180, "scale": 1, "shear": 1, "elastic_sigma": 100}
 _MOST_PIXELS = 1_000_000
 _BLOCK = 500  # images whose displacements are drawn together
 
@@ -33,9 +33,10 @@ class Augmentation:
         crop: Width of a frame of zeros, out of which the image's size is cut at random: a shift by
             whole pixels.
         elastic: Largest root mean square of the displacements of an elastic deformation, along each
-            axis; that of an image is drawn between 0 and this.
+            axis: an image's is drawn between 0 and this, and expected, for its displacements are
+            random, too.
         elastic_sigma: How smooth those are: standard deviation of the Gaussian that they are filtered
-            with.
+            with. With much of an image's size, as a third, they are a shift of the whole.
 
     Raises:
         ArgumentError: A number has no meaning.
@@ -79,7 +80,7 @@ class Augmentation:
         Args:
             images: Shape (n, channels, height, width), uint8, float32 or float64.
             random: A `numpy.random.RandomState`, or the module ``numpy.random`` for the global one. How
-                many numbers are drawn depends on the shape alone.
+                many numbers are drawn depends on the shape, and on whether ``elastic`` is 0, alone.
 
         Returns:
             New images of the same shape and dtype, interpolated linearly; bytes are rounded.

@@ -195,7 +195,7 @@ def test_several_teachers_are_trained_one_after_the_other(
     run = prepare(resume_run, order, lambda: bool(stop))
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"the teacher in {TEACHER} is trained already"
-    assert f"training the teacher first, into {second}" in lines
+    assert f"training teacher 2 of 2 first, into {second}" in lines
     stop.append(True)
     with pytest.raises(TrainingInterruptedError):
         run.run()
@@ -214,10 +214,15 @@ def test_several_teachers_are_trained_one_after_the_other(
     assert f"{second}, the teacher of the run in {OUT}, is missing: it is trained again" in words
     assert again.iteration == 1
     second.write_bytes(TEACHER.read_bytes())
+    alone = replace(order, recipe=None, dataset=None, set=())  # `--resume` alone
     with pytest.raises(
-        ArgumentError, match=f"{TEACHER}, {second}: the teacher is not the one that"
+        ArgumentError, match=f"{TEACHER}, {second}: the teacher, one of them .*, is not the one"
     ):
-        prepare(resume_run, replace(order, recipe=None, dataset=None, set=()))
+        prepare(resume_run, alone)
+    second.write_bytes(TEACHER.read_bytes()[:5000])
+    for begin, how in ((start_run, replace(order, overwrite=True)), (resume_run, alone)):
+        with pytest.raises(FileFormatError, match=f"{second}.*remove it to have that teacher"):
+            prepare(begin, how)
 
 
 def test_what_a_second_teacher_would_be_written_over(order: Order, network: Checkpoint) -> None:

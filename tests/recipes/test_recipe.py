@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vdprune.augmentation import Augmentation
 from vdprune.errors import ArgumentError
 from vdprune.recipes.files import load_recipe
 from vdprune.recipes.phase import Cut, Phase
@@ -90,7 +91,11 @@ def test_settles_in_the_last_phase() -> None:
         ({"seed": 2**32}, "must be below 2"),
         ({"validation": -1}, "validation is -1"),
         ({"copies": -1}, "copies is -1"),
-        ({"copies": 2}, "no phase has an augmentation"),
+        ({"copies": 2}, "no phase has an augmentation that changes images"),
+        (
+            {"copies": 2, "phases": (Phase("a", 1, augmentation=Augmentation(elastic_sigma=2)),)},
+            "copies is 2, and no phase has an augmentation that changes images",
+        ),
         ({"compact_every": -1}, "compact_every is -1"),
         ({"threshold": math.nan}, "threshold is nan"),
         ({"theta_std": -1.0}, "above 0"),
@@ -115,8 +120,12 @@ def test_values_without_meaning_are_refused(options: dict[str, Any], message: st
         ({"arch": "lenet5-bn"}, "a file, or else an arch and a recipe"),
         ({"file": "a.h5", "arch": "lenet5", "recipe": "dense"}, "a file, or else"),
         ({"file": "a.h5", "arch": "lenet5"}, "a file, or else"),
-        ({"file": "a.h5", "networks": 2}, "networks is 2: .* 1 where the teacher is a file"),
-        ({"arch": "lenet5", "recipe": "dense", "networks": 0}, "networks is 0: .* 1 or more"),
+        (
+            {"file": "a.h5", "networks": 2},
+            "networks is 2, and file 'a.h5': a file holds one network",
+        ),
+        ({"arch": "lenet5", "recipe": "dense", "networks": 0}, "networks is 0: .* 1 and 100"),
+        ({"arch": "lenet5", "recipe": "dense", "networks": 101}, "networks is 101: .* 1 and 100"),
         ({"file": "a.h5", "temperature": 0.0}, "temperature is 0.0"),
         ({"file": "a.h5", "weight": 0.0}, "weight is 0.0"),
         ({"file": "a.h5", "weight": 1.5}, "weight is 1.5"),
@@ -134,6 +143,17 @@ def test_tells_of_schedules_that_are_cut_short() -> None:
     assert last.startswith(
         "note: variational.kl_weight has a point at epoch 20, which is not reached: "
     )
+
+
+def test_tells_of_teachers_and_changed_images() -> None:
+    first, second = Phase("a", 1, augmentation=Augmentation(elastic=1)), Phase("b", 1)
+    not_at_all = replace(second, augmentation=Augmentation(elastic_sigma=2))
+    recipe = Recipe("any", (first, not_at_all), teacher=Teacher("lenet5", "dense", weight=0.4))
+    about, *phases = recipe.describe()
+    assert about.endswith("; a teacher's share is 0.4")
+    assert ["images are changed" in line for line in phases] == [True, False]
+    recipe = replace(recipe, teacher=Teacher("lenet5", "dense", 3))
+    assert recipe.describe()[0].endswith("; the 3 teachers' share is 0.7")
 
 
 def test_tells_of_a_temperature_without_a_teacher() -> None:

@@ -247,7 +247,9 @@ def _train_teacher(
                 f"{path}, the teacher of the run in {out}, is {state}, and the run goes on if that "
                 "gives the same network, as the same --threads, device and recipe do"
             )
-        progress.tell(f"training the teacher first, into {path}")
+        networks = 1 if recipe.teacher is None else recipe.teacher.networks
+        which = f"teacher {number + 1} of {networks}" if networks > 1 else "the teacher"
+        progress.tell(f"training {which} first, into {path}")
         run_to_the_end(run, progress, received, same_command())
     return sum(row["seconds"] for row in run.checkpoint.history)
 

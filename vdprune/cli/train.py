@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     type=FILE,
     metavar="CHECKPOINT",
     help="A trained network to learn from, beside the labels. Where a recipe trains its teacher first, "
-    "that is kept beside --out as checkpoint.teacher.h5.",
+    "that is kept beside --out as checkpoint.teacher.h5, a second one as checkpoint.teacher2.h5.",
 )
 @click.option(
     "--init",
@@ -115,9 +115,10 @@ def train_command(
     It learns how noisy each weight may be; those that are all noise count as zero. The checkpoint is
     written after each epoch, and when training is interrupted.
 
-    A line per epoch shows the loss (class + weight * KL/N), its two parts, the weight of the KL
-    divergence, the error in training, error and cross entropy in evaluation, each layer's sparsity, the
-    compression and the seconds.
+    A line per epoch shows the loss (class + weight * KL/N; where there is a teacher, its share takes the
+    place of as much of class), the cross entropy (class), the KL divergence (KL/N) and its weight, the
+    error in training, error and cross entropy in evaluation, each layer's sparsity, the compression and
+    the seconds.
     """
     from vdprune.cli.starting import Order
 

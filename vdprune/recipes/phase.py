@@ -241,7 +241,7 @@ class Phase:
         if self.temperature is not None:
             words.append(f"temperature {self.temperature.describe()}")
         words.extend(cut.describe() for cut in self.cuts)
-        if self.augmentation is not None:
+        if self.augmentation is not None and self.augmentation.changes_images:
             words.append("images are changed")
         return f"{self.name} ({self.kind}): {'; '.join(words)}"
 

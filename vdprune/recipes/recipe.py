@@ -8,6 +8,8 @@ from vdprune.errors import ArgumentError
 from vdprune.kernels.constants import LOG_ALPHA_MAX, LOG_ALPHA_MIN
 from vdprune.recipes.phase import Phase
 
+_MOST_NETWORKS = 100  # that are trained as teachers
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -16,8 +18,9 @@ class Teacher:
     Args:
         arch: What is trained as a teacher first; empty where ``file`` is given.
         recipe: How that is trained; empty where ``file`` is given.
-        networks: How many are trained, each with a seed of its own; what is learned from them is the
-            mean of their log probabilities.
+        networks: How many are trained, one after the other, the first one with the run's seed, each
+            other with one that is 65,536 above; what is learned from them is the mean of their log
+            probabilities.
         file: A checkpoint of a trained network.
         temperature: What both networks' logits are divided by, where a phase says nothing else.
         weight: Share of the teacher in the loss; the labels' is what is left of 1.
@@ -45,9 +48,14 @@ class Teacher:
                 f"{self.file!r}, arch {self.arch!r}, recipe {self.recipe!r}; `vdprune train --teacher` "
                 "gives it a file"
             )
-        if self.networks < 1 or (self.file and self.networks > 1):
+        if not 1 <= self.networks <= _MOST_NETWORKS:
             raise ArgumentError(
-                f"networks is {self.networks}: it must be 1 or more, and 1 where the teacher is a file"
+                f"networks is {self.networks}: it must lie between 1 and {_MOST_NETWORKS}"
+            )
+        if self.file and self.networks > 1:
+            raise ArgumentError(
+                f"networks is {self.networks}, and file {self.file!r}: a file holds one network, so "
+                "leave one of the two out"
             )
         if not 0 < self.temperature < math.inf:
             raise ArgumentError(f"temperature is {self.temperature}: it must be above 0")
@@ -115,9 +123,11 @@ class Recipe:
                 f"threshold is {self.threshold}: with phases that are not variational, or cuts, it must "
                 f"lie between {LOG_ALPHA_MIN:g} and {LOG_ALPHA_MAX:g}, the least and greatest log alpha"
             )
-        if self.copies and not any(phase.augmentation for phase in self.phases):
+        augmentations = [phase.augmentation for phase in self.phases]
+        if self.copies and not any(each and each.changes_images for each in augmentations):
             raise ArgumentError(
-                f"copies is {self.copies}, and no phase has an augmentation: there is nothing to copy"
+                f"copies is {self.copies}, and no phase has an augmentation that changes images: there "
+                "is nothing to copy, so copies must be 0"
             )
         names = [phase.name for phase in self.phases]
         taken = {field.name for field in fields(self)}
@@ -195,7 +205,11 @@ class Recipe:
             Lines: one for all, one for each phase, one for each schedule that its phase is too short
             for, and one for each temperature without a teacher.
         """
-        learning = f"; a teacher's share is {self.teacher.weight:g}" if self.teacher else ""
+        learning = ""
+        if self.teacher is not None:
+            several = self.teacher.networks > 1
+            whose = f"the {self.teacher.networks} teachers'" if several else "a teacher's"
+            learning = f"; {whose} share is {self.teacher.weight:g}"
         return [
             f"recipe {self.name}: epochs {self.epochs}, batch {self.batch_size}, seed {self.seed}"
             f"{learning}",

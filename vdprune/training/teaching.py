@@ -1,5 +1,6 @@
 """The teacher of a run, or its teachers: read from a file, or trained before."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def needs_training(teacher: Teacher, out: Path, begun: Begun | None) -> bool:
         return False
     if begun is None or not all(path.exists() for path in paths):
         return True
-    found = [load_checkpoint(path) for path in paths]
+    found = [_load_trained(path) for path in paths]
     are_finished = all(
         (count_epochs(path) or 0) >= from_table(checkpoint.recipe).epochs
         for path, checkpoint in zip(paths, found, strict=True)
@@ -159,13 +160,13 @@ def start_teacher(
         raise ArgumentError(f"the recipe {recipe.name} has no teacher that is to be trained")
     path = teacher_path(out, number)
     if path.exists():
-        found = load_checkpoint(path)
+        found = _load_trained(path)
         if (found.arch, found.recipe) != (teacher.arch, to_table(its_recipe)):
             raise ArgumentError(
-                f"{path} is not of a {teacher.arch} by the recipe {its_recipe.name} with seed "
-                f"{its_recipe.seed} and {recipe.validation} validation examples: give the options, "
-                "and the recipe, that it began with, remove it, or begin a run with it as --teacher "
-                "if it is the one to learn from"
+                f"{path} is not of {_tell_training(teacher.arch, its_recipe)}, which is wanted, but of "
+                f"{_tell_training(found.arch, from_table(found.recipe))}, or the recipe was another "
+                "then: give the options, and the recipe, that it began with, remove it, or begin a run "
+                "with it as --teacher if it is the one to learn from"
             )
         return TrainingRun.resume(path, dataset, device, callbacks)
     checkpoint = start_checkpoint(its_recipe, teacher.arch, dataset)
@@ -193,7 +194,8 @@ def load_teacher(
         ArgumentError: It takes other data, or is not the teacher that the run began with.
     """
     paths = list_teachers(teacher, out)
-    model = _join([_load_network(path, dataset, begun) for path in paths])
+    load = load_checkpoint if teacher.file else _load_trained
+    model = _join([_load_network(path, load, dataset, begun) for path in paths])
     if begun is not None:
         _check_same_teacher(paths, model, begun)
     model.to_device(device)
@@ -204,14 +206,34 @@ def _join(networks: list[VariationalDropoutChain]) -> VariationalDropoutChain:
     return networks[0] if len(networks) == 1 else Ensemble(networks)
 
 
-def _load_network(path: Path, dataset: Dataset, begun: Begun | None) -> VariationalDropoutChain:
+def _load_trained(path: Path) -> Checkpoint:
+    """Read what was trained as a teacher; what can't be used may be trained again."""
+    try:
+        return load_checkpoint(path)
+    except FileFormatError as error:
+        raise FileFormatError(f"{error}; remove it to have that teacher trained again") from error
+
+
+def _tell_training(arch: str, recipe: Recipe) -> str:
+    return (
+        f"a {arch} by the recipe {recipe.name} with seed {recipe.seed} and {recipe.validation} "
+        "validation examples"
+    )
+
+
+def _load_network(
+    path: Path,
+    load: Callable[[Path], Checkpoint],
+    dataset: Dataset,
+    begun: Begun | None,
+) -> VariationalDropoutChain:
     if begun is not None and not path.exists():
         raise FileFormatError(
             f"the run in {begun.out} learns from a teacher in {str(path)!r}, and there is no such file "
             "here: put it back, or go on in the folder that the run began in"
         )
     try:
-        checkpoint = load_checkpoint(path)
+        checkpoint = load(path)
     except FileFormatError as error:
         raise FileFormatError(
             f"{error} (a teacher is a checkpoint, as `vdprune train` writes it)"
@@ -236,8 +258,9 @@ def _check_same_teacher(paths: list[Path], model: VariationalDropoutChain, begun
     if found != expected:
         is_own = paths[0] == teacher_path(begun.out)
         again = ", remove it to have it trained again" if is_own else ""
+        several = ", one of them at least," if len(paths) > 1 else ""
         raise ArgumentError(
-            f"{', '.join(map(str, paths))}: the teacher is not the one that the run in {begun.out} "
-            f"began with: its teacher_sha256 is {found[:12]}..., expected {expected[:12]}...: put that "
-            f"one back{again}, or begin another run"
+            f"{', '.join(map(str, paths))}: the teacher{several} is not the one that the run in "
+            f"{begun.out} began with: its teacher_sha256 is {found[:12]}..., expected "
+            f"{expected[:12]}...: put that one back{again}, or begin another run"
         )
