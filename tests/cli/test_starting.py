@@ -190,6 +190,7 @@ def test_several_teachers_are_trained_one_after_the_other(
     with pytest.raises(SystemExit):
         prepare(start_run, order, second.exists)
     assert f"{second} is written, go on with the same command" in capsys.readouterr().err
+    only_begun = second.read_bytes()
 
     stop: list[bool] = []
     run = prepare(resume_run, order, lambda: bool(stop))
@@ -199,7 +200,11 @@ def test_several_teachers_are_trained_one_after_the_other(
     stop.append(True)
     with pytest.raises(TrainingInterruptedError):
         run.run()
-    networks = [load_checkpoint(path).model for path in (TEACHER, second)]
+    teachers = [load_checkpoint(path) for path in (TEACHER, second)]
+    assert [teacher.recipe["seed"] for teacher in teachers] == [0, 65_536]
+    seconds = [row["seconds"] for teacher in teachers for row in teacher.history]
+    assert load_checkpoint(OUT).preparation > sum(seconds)
+    networks = [teacher.model for teacher in teachers]
     x = load_dataset(order.dataset or "").train.x
     apart = [log_softmax(compute_logits(network, x), axis=1) for network in networks]
     assert not numpy.allclose(*apart, atol=1e-3)
@@ -208,13 +213,17 @@ def test_several_teachers_are_trained_one_after_the_other(
     numpy.testing.assert_allclose(found, numpy.mean(apart, axis=0), atol=1e-5)
 
     second.unlink()
-    again = prepare(resume_run, replace(order, recipe=None, dataset=None, set=()))
+    alone = replace(order, recipe=None, dataset=None, set=())  # `--resume` alone
+    again = prepare(resume_run, alone)
     words = capsys.readouterr().err
     assert f"the teacher in {TEACHER} is trained already" in words
     assert f"{second}, the teacher of the run in {OUT}, is missing: it is trained again" in words
     assert again.iteration == 1
+    second.write_bytes(only_begun)
+    assert prepare(resume_run, alone).iteration == 1
+    words = capsys.readouterr().err
+    assert f"{second}, the teacher of the run in {OUT}, is only begun: it is trained on" in words
     second.write_bytes(TEACHER.read_bytes())
-    alone = replace(order, recipe=None, dataset=None, set=())  # `--resume` alone
     with pytest.raises(
         ArgumentError, match=f"{TEACHER}, {second}: the teacher, one of them .*, is not the one"
     ):
@@ -233,7 +242,10 @@ def test_what_a_second_teacher_would_be_written_over(order: Order, network: Chec
         prepare(start_run, replace(order, set=("teacher.networks=2",), overwrite=True))
 
 
-def test_a_teacher_of_ones_own_that_is_missing(order: Order, network: Checkpoint) -> None:
+def test_a_teacher_of_ones_own_that_is_damaged_or_missing(
+    order: Order, network: Checkpoint
+) -> None:
+    """Nobody trains it again, and so nobody is told to remove it."""
     save_checkpoint("tutor.h5", network)
     order = replace(order, teacher=Path("tutor.h5"), set=("copies=0",))
     stop: list[bool] = []
@@ -241,6 +253,10 @@ def test_a_teacher_of_ones_own_that_is_missing(order: Order, network: Checkpoint
     stop.append(True)
     with pytest.raises(TrainingInterruptedError):
         run.run()
+    Path("tutor.h5").write_bytes(Path("tutor.h5").read_bytes()[:5000])
+    with pytest.raises(FileFormatError, match="tutor.h5") as error:
+        prepare(resume_run, order)
+    assert "remove it" not in str(error.value)
     Path("tutor.h5").unlink()
     with pytest.raises(FileFormatError, match="learns from a teacher in 'tutor.h5', and there is"):
         prepare(resume_run, order)
