@@ -55,6 +55,19 @@ def new_h5(path: Path, kind: str, version: int) -> Iterator[h5py.File]:
     write_atomically(path, seal(image))
 
 
+def check_no_folder(path: Path) -> None:
+    """Refuse a folder in the place of a file.
+
+    Args:
+        path: What was given as a file to read.
+
+    Raises:
+        FileFormatError: It is a folder.
+    """
+    if path.is_dir():
+        raise FileFormatError(f"{str(path)!r} is a folder: give a file in it")
+
+
 @contextlib.contextmanager
 def open_h5(path: Path, kinds: dict[str, int]) -> Iterator[h5py.File]:
     """Open an HDF5 file of ours for reading.
@@ -69,6 +82,7 @@ def open_h5(path: Path, kinds: dict[str, int]) -> Iterator[h5py.File]:
     Raises:
         FileFormatError: It is missing, cut short, damaged, of another format or of a newer version.
     """
+    check_no_folder(path)
     if not path.is_file():
         raise FileFormatError(f"there is no file {str(path)!r}")
     if not check_seal(path):

@@ -127,7 +127,10 @@ def recipe_of_teacher(recipe: Recipe, number: int = 0) -> Recipe | None:
     seed = (recipe.seed + number * _BETWEEN_SEEDS) % 2**32
     found = found.with_options(seed=seed, validation=recipe.validation)
     if found.teacher is not None:
-        raise ArgumentError(f"the teacher's recipe {found.name} has a teacher itself")
+        raise ArgumentError(
+            f"the recipe {recipe.name}, teacher: its recipe {found.name} has a teacher itself: give one "
+            "without as teacher.recipe, as 'teacher' or 'dense'"
+        )
     return found
 
 
