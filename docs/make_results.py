@@ -112,10 +112,9 @@ PACKED = """\
 What `vdprune export --format packed` makes of the networks above. Its values have as few bits as let no
 more than 0.1 % become wrong, or right, of the 10,000 images that bits are chosen by: training images,
 which the networks were trained on, and never test images. So the error below, on the test images, is
-not held to that. (At first only images that became wrong were counted; one network then erred 0.12
-points more on test images, which is why both are.) Bytes are those of the whole file, and of all arrays
-of the network in float32, zeros included. `python -m experiments.packed CHECKPOINT...` wrote
-[the file](docs/results/packed.json) that this is made of.
+not held to that. Bytes are those of the whole file, and of all arrays of the network in float32, zeros
+included. `python -m experiments.packed CHECKPOINT...` wrote [the file](docs/results/packed.json) that
+this is made of.
 """
 
 # name, error in percent, compression, source
