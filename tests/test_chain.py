@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +127,8 @@ def test_evaluation_reports_no_statistics_and_changes_nothing() -> None:
     assert (model.kl_coef, model.iteration) == before
 
 
-@pytest.mark.parametrize("num_train", [None, 0])
-def test_num_train_must_be_set(num_train: int | None) -> None:
+@pytest.mark.parametrize("num_train", [None, 0, -5, 0.5, math.nan])
+def test_num_train_must_be_set(num_train: float | None) -> None:
     message = rf"Net.num_train is {num_train}: .* model.num_train = len"
     with pytest.raises(ArgumentError, match=message):
         Net(num_train=num_train).calc_loss(*batch())

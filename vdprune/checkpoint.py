@@ -223,7 +223,9 @@ def _write_history(group: h5py.Group, history: History) -> None:
 def _read_history(group: h5py.Group) -> History:
     columns = {name: item[...].astype(float) for name, item in named_datasets(group).items()}
     if len({values.shape for values in columns.values()}) > 1:
-        raise FileFormatError(f"{group.file.filename} is damaged: history columns differ in length")
+        raise FileFormatError(
+            f"{group.file.filename} is damaged: history columns differ in length; use another copy"
+        )
     return [
         dict(zip(columns, map(float, row), strict=True))
         for row in zip(*columns.values(), strict=True)

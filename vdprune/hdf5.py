@@ -98,7 +98,9 @@ def open_h5(path: Path, kinds: dict[str, int]) -> Iterator[h5py.File]:
         except VdpruneError:
             raise
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            raise FileFormatError(f"{path} is damaged: {_first_line(error)}") from error
+            raise FileFormatError(
+                f"{path} is damaged: {_first_line(error)}; use another copy"
+            ) from error
 
 
 def read_json_attribute(file: h5py.File, name: str) -> Any:

@@ -127,9 +127,9 @@ def checked_num_train(chain: Any) -> int:
         chain: The network.
 
     Raises:
-        ArgumentError: It is not set.
+        ArgumentError: It is not set, or below 1.
     """
-    if not chain.num_train:
+    if chain.num_train is None or not chain.num_train >= 1:
         raise ArgumentError(
             f"{type(chain).__name__}.num_train is {chain.num_train}: the KL divergence is divided by "
             "the number of training examples, so set num_train to it, as in model.num_train = "

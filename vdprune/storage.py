@@ -19,6 +19,21 @@ _MOST_BEHIND = 4096  # bytes that are looked through for a seal that is not at t
 MAX_GZIP_RATIO = 1100  # DEFLATE can't do better than 1032
 
 
+def tell_unreadable(path: Path, error: OSError) -> str:
+    """Say why a file can't be read.
+
+    Args:
+        path: The file.
+        error: What was raised.
+
+    Returns:
+        A sentence.
+    """
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file {str(path)!r}"
+    return f"{path} can't be read: {error.strerror or error}"
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file by another in one step, on disk before the old one goes.
 
@@ -106,7 +121,7 @@ def check_seal(path: Path) -> bool:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise FileFormatError(f"{path} can't be read: {error.strerror or error}") from error
+        raise FileFormatError(tell_unreadable(path, error)) from error
     start = data.rfind(_SEAL, max(0, len(data) - SEAL_SIZE))
     # HDF5 says itself where it ends, and h5py may go on there
     if start < 0 and not data.startswith(HDF5):
@@ -198,7 +213,9 @@ def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) 
     try:
         is_known = 1 <= int(version) <= kinds[kind]  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise FileFormatError(f"{path} is damaged: its format_version is {version!r}") from None
+        raise FileFormatError(
+            f"{path} is damaged: its format_version is {version!r}; use another copy"
+        ) from None
     if not is_known:
         raise FileFormatError(
             f"{path} is a {kind} file of version {version}, this vdprune ({__version__}) reads up "

@@ -1,15 +1,18 @@
 """`vdprune eval`."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy
 import pytest
 
+import vdprune
 from tests.conftest import Run
 
 
@@ -97,6 +100,31 @@ def test_weights_that_are_not_finite_are_no_bug(run: Run, tmp_path: Path, traine
         told = run("eval", "checkpoint.h5")
         assert "loss not finite" in told.stdout
         assert "vdprune: the loss is not finite: the network's outputs" in told.stderr
+
+
+def test_bytes_for_a_network_that_scales_nothing_are_told_of(
+    run: Run, tmp_path: Path, tiny_npz: Path
+) -> None:
+    with numpy.load(tiny_npz) as data:
+        floats = {name: data[name] / 255.0 if name[0] == "x" else data[name] for name in data}
+    numpy.savez(tmp_path / "floats.npz", **floats)
+    shape = floats["x_train"].shape[1:]
+
+    class Own(vdprune.VariationalDropoutChain):
+        def __init__(self) -> None:
+            super().__init__()
+            with self.init_scope():
+                self.l1 = vdprune.VariationalDropoutLinear(math.prod(shape), 3)
+
+        def forward(self, x: Any) -> Any:
+            return self.l1(x)
+
+    vdprune.export_chain(Own(), shape, tmp_path / "own.h5")
+    assert "give it with --dataset" in run("eval", "own.h5").stderr
+    told = run("eval", "own.h5", "--dataset", tiny_npz)
+    assert told.returncode == 0
+    assert "takes its inputs as they are, and is given the bytes of" in told.stderr
+    assert "as they are" not in run("eval", "own.h5", "--dataset", "floats.npz").stderr
 
 
 def test_data_on_another_scale_are_told_of(

@@ -169,6 +169,12 @@ def test_onnx(run: Run, tmp_path: Path, trained: Path, options: tuple) -> None:
     numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_the_ending_says_which_format(run: Run, tmp_path: Path, trained: Path) -> None:
+    for name, beginning in (("w.npz", b"PK"), ("w.c", b"/* Made by vdprune"), ("w.h5", b"\x89HDF")):
+        assert run("export", trained / "pruned.h5", "--out", name).returncode == 0
+        assert (tmp_path / name).read_bytes().startswith(beginning)
+
+
 def test_c_is_two_files(run: Run, tmp_path: Path, trained: Path) -> None:
     result = run("export", trained / "pruned.h5", "--format", "c", "--out", "net.c")
     assert result.returncode == 0, result.stderr
@@ -188,7 +194,7 @@ def test_c_is_two_files(run: Run, tmp_path: Path, trained: Path) -> None:
         (
             ("--format", "onnx", "--out", "w.h5"),
             1,
-            "w.h5 ends in .h5: a file of format onnx ends in",
+            "w.h5 ends in .h5: a file of format onnx ends in .onnx; without --format the ending",
         ),
         (("--format", "packed", "--out", "w.npz"), 1, "format packed ends in .packed"),
         (("--format", "packed", "--dataset", "nothing"), 1, "there is no data set 'nothing'"),

@@ -78,9 +78,9 @@ def test_where_phases_begin(
 
 
 def test_folder_and_format(run: Run, trained: Path, tmp_path: Path) -> None:
-    result = run("plot", trained / "weights.h5", "--out", "a/b", "--format", "svg", "--quiet")
+    result = run("plot", trained / "weights.h5", "--out", "b", "--format", "svg", "--quiet")
     assert (result.returncode, result.stderr) == (0, "")
-    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
         f"{name}.svg" for name in MASKS
     ]
 
@@ -91,6 +91,14 @@ def test_a_file_in_the_place_of_the_folder(run: Run, trained: Path, tmp_path: Pa
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert "taken is a file: pictures go into a folder" in result.stderr
+
+
+def test_only_the_folder_itself_is_made(run: Run, trained: Path, tmp_path: Path) -> None:
+    result = run("plot", trained / "weights.h5", "--out", "a/b")
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "a/b can't be made: there is no folder 'a'; make it, or" in result.stderr
+    assert not (tmp_path / "a").exists()
 
 
 def test_pictures_of_others_stay(run: Run, trained: Path, tmp_path: Path) -> None:

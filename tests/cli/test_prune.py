@@ -1,6 +1,7 @@
 """`vdprune prune`."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,25 @@ def test_target_sparsity_is_met_closely(run: Run, trained: Path, target: float) 
         log_alpha = file["model/l1/log_sigma2"][...] - numpy.log(W * W + 1e-8)
     kept = (numpy.clip(log_alpha, -8, 8) <= found["threshold"]).sum()
     assert found["layers"][0]["nonzero"] == pytest.approx(kept, abs=2)
+
+
+def test_weights_that_are_equally_noisy_are_cut_together_and_told_of(
+    run: Run, tmp_path: Path, trained: Path
+) -> None:
+    path = tmp_path / "noisy.h5"
+    shutil.copy(trained / "checkpoint.h5", path)
+    with h5py.File(path, "r+") as file:
+        file["model/l1/log_sigma2"][...] = 19.0  # above the clip
+    told = run("prune", path, "--target-sparsity", 0.2)
+    assert told.returncode == 0
+    left = re.search(r"would leave 39,600 weights, (\S+) are left: the others have", told.stderr)
+    assert left is not None
+    printed = re.search(r"(\S+) nonzero at log alpha <= (\S+)\n", told.stdout)
+    assert printed is not None
+    assert printed[1] == left[1]
+    again = run("prune", path, "--threshold", printed[2])
+    assert f" {left[1]} nonzero at log alpha" in again.stdout
+    assert "equally noisy" not in again.stderr + run("prune", path, "--target-sparsity", 0.9).stderr
 
 
 def test_network_with_nothing_left_goes_down_the_chain(run: Run, trained: Path) -> None:

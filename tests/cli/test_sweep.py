@@ -1,7 +1,9 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 
 from tests.conftest import Run, recipe_options, run_vdprune
@@ -101,9 +103,26 @@ def test_a_choice_that_is_no_better_than_guessing_is_told(run: Run, held_out: Pa
     result = run(*arguments, 100)
     assert result.returncode == 0
     assert re.search(
-        r"the network of the chosen threshold gets \d+\.\d\d % wrong, no less than a network that says "
-        r"the same of all images, \d+\.\d\d %: accept less with --max-error-increase, or train for "
-        r"longer",
+        r"the network of the chosen threshold gets \d+\.\d\d % wrong, no less than one that says the "
+        r"same of all images, \d+\.\d\d %: accept less with --max-error-increase",
+        result.stderr,
+    )
+
+
+def test_no_threshold_is_chosen_for_a_network_that_guesses(
+    run: Run, tmp_path: Path, held_out: Path
+) -> None:
+    path = tmp_path / "knows-nothing.h5"
+    shutil.copy(held_out, path)
+    with h5py.File(path, "r+") as file:
+        file["model/l3/W"][...] = 0
+        file["model/l3/b"][...] = 0
+    result = run("sweep", path, "--points", 3, "--max-error-increase", 100)
+    assert result.returncode == 0
+    assert "vdprune prune" not in result.stdout
+    assert re.search(
+        r"no threshold is chosen: at its own the network gets (\S+) % wrong, no less than one that says "
+        r"the same of all images, \S+ %: train it",
         result.stderr,
     )
 

@@ -139,7 +139,8 @@ FAILURES = [
     ("export --out tiny.npz", "tiny.npz exists and was not written by vdprune"),
     ("export --out picture.png/new.h5", "picture.png/new.h5 can't be written"),
     ("export --out nowhere/new.npz", "nowhere/new.npz can't be written"),
-    ("export --out weights.txt", "ends in .txt"),
+    ("export --out weights.txt", "weights.txt ends in .txt, which is of no format: choose .c, .h5"),
+    ("train --dataset tiny.npz --out new.h5 --recipe my.toml", "there is no recipe file 'my.toml'"),
     ("train --dataset tiny.npz", "checkpoint.h5 exists: go on with its run with --resume"),
     ("train --dataset tiny.npz --out pruned.h5", "pruned.h5 exists: replace it with --overwrite"),
     # values

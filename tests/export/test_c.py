@@ -176,6 +176,19 @@ def test_room_is_used_again(tmp_path: Path) -> None:
     assert "#define NET_WORK_SIZE 1\n" in (tmp_path / "net.h").read_text(), "no array is empty"
 
 
+def test_the_header_says_what_numbers_are_wanted(tmp_path: Path) -> None:
+    write_c(tmp_path / "net.c", collect_checkpoint(make_checkpoint("lenet300")))
+    assert "pixels of 0 to 255 where those were bytes; they are scaled in" in read_header(tmp_path)
+    alone = make_graph([2], linear([2, 2], 0))
+    write_c(tmp_path / "net.c", make_weights(alone, make_arrays(alone)))
+    assert "trained on; nothing is scaled in here" in read_header(tmp_path)
+
+
+def read_header(folder: Path) -> str:
+    """The header as one line."""
+    return " ".join((folder / "net.h").read_text().replace("\n *", "").split())
+
+
 def test_names(tmp_path: Path) -> None:
     weights = collect_checkpoint(make_checkpoint("lenet300"))
     write_c(tmp_path / "my-net.v2.c", weights)

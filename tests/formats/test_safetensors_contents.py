@@ -142,5 +142,6 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_read(tmp_path: Path) -> None:
-    refuse(tmp_path / "nowhere", "can't be read: No such file or directory$")
+    with pytest.raises(FileFormatError, match=r"^there is no file '.*nowhere'$"):
+        read_safetensors(tmp_path / "nowhere")
     refuse(tmp_path, "can't be read: Is a directory$")

@@ -29,6 +29,13 @@ def test_what_is_drawn() -> None:
     ]
 
 
+def test_a_long_name_stays_in_the_picture() -> None:
+    figure = plotting.draw_sweep(POINTS, 3.0, None, f"examples of {'/a-long-path' * 12}")
+    figure.draw_without_rendering()
+    box = figure.axes[0].title.get_window_extent()
+    assert figure.bbox.x0 < box.x0 < box.x1 < figure.bbox.x1
+
+
 @pytest.mark.parametrize("points", [POINTS[:1], [SweepPoint(3.0, 1000, 100, 0.0, 0.1)]])
 def test_nothing_left_or_no_error_at_all(points: list[SweepPoint]) -> None:
     (axes,) = plotting.draw_sweep(points, points[0].threshold, None, "9 examples").axes

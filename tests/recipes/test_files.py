@@ -152,7 +152,7 @@ def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
 
 
 def test_files_that_can_not_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="can't be read: No such file"):
+    with pytest.raises(ArgumentError, match="there is no recipe file .*none.toml"):
         load_recipe(str(tmp_path / "none.toml"), "lenet300")
     (tmp_path / "bad.toml").write_text("name = ")
     with pytest.raises(ArgumentError, match=r"bad.toml can't be read: .*line 1"):

@@ -6,11 +6,8 @@ from pathlib import Path
 import click
 
 from vdprune.cli.options import FILE, check_out, config_option, output_options
-from vdprune.cli.writing import FORMATS, check_ending, write_weights
+from vdprune.cli.writing import FORMATS, choose_format, write_weights
 from vdprune.errors import ArgumentError
-
-_BY_ENDING = {Path(name).suffix: format for format, name in reversed(FORMATS.items())}
-_BY_ENDING[".npz"] = "csr"
 
 
 @click.command("convert")
@@ -32,14 +29,7 @@ def convert_command(source: Path, out: Path, format: str | None, json: bool, qui
     """
     from vdprune.cli.loading import load_any
 
-    if format is None:
-        if out.suffix not in _BY_ENDING:
-            raise ArgumentError(
-                f"{out} ends in {out.suffix or 'nothing'}, which is of no format: choose "
-                f"{', '.join(sorted(_BY_ENDING))}"
-            )
-        format = _BY_ENDING[out.suffix]
-    check_ending(out, format)
+    format = choose_format(format, out)
     weights = load_any(source, needs_model=False).weights
     if weights is None:
         raise ArgumentError(

@@ -10,7 +10,7 @@ from vdprune.cli.running import load_runtime
 
 if TYPE_CHECKING:
     from vdprune.cli.loading import LoadedFile
-    from vdprune.datasets import Split
+    from vdprune.datasets import Dataset, Split
     from vdprune.evaluation import Evaluation
 
 
@@ -60,14 +60,8 @@ def eval_command(
         )
     if not quiet and not json:
         click.echo(f"evaluating on {examples.description}", err=True)
-    scale = _scale_of(loaded)
-    if not quiet and scale not in (None, data.input_scale):
-        click.echo(
-            f"vdprune: the network multiplies its inputs by {scale:.4g}, as fits the data it was "
-            f"trained on; training on {data.name} would have used {data.input_scale:.4g}: make sure "
-            "that its numbers are on the same scale",
-            err=True,
-        )
+    if not quiet:
+        _tell_of_scale(_scale_of(loaded), data)
     result = describe_file(
         file,
         loaded.kind,
@@ -78,6 +72,24 @@ def eval_command(
         _evaluate(loaded, examples, device, quiet),
     )
     print_result(result, json, examples.description)
+
+
+def _tell_of_scale(scale: float | None, data: "Dataset") -> None:
+    """Say so on standard error where the data may have other numbers than those in training."""
+    if scale is None and data.input_scale != 1:
+        click.echo(
+            f"vdprune: the network takes its inputs as they are, and is given the bytes of {data.name}, "
+            "0 to 255: if it was trained on other numbers, as on those divided by 255, make an .npz "
+            "file of such numbers and give it with --dataset",
+            err=True,
+        )
+    elif scale not in (None, data.input_scale):
+        click.echo(
+            f"vdprune: the network multiplies its inputs by {scale:.4g}, as fits the data it was "
+            f"trained on; training on {data.name} would have used {data.input_scale:.4g}: make sure "
+            "that its numbers are on the same scale",
+            err=True,
+        )
 
 
 def _scale_of(loaded: "LoadedFile") -> float | None:

@@ -14,7 +14,7 @@ from vdprune.cli.options import (
     output_options,
 )
 from vdprune.cli.running import load_runtime
-from vdprune.cli.writing import FORMATS, check_ending, write_weights
+from vdprune.cli.writing import FORMATS, choose_format, write_weights
 from vdprune.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -39,11 +39,9 @@ _IS_FOR = {
 @click.option(
     "--format",
     type=click.Choice(list(FORMATS)),
-    default="csr",
-    show_default=True,
     help="csr: compressed sparse rows, zeros not stored; dense: arrays with their zeros; packed: the "
     "smallest, quantised; safetensors: dense under PyTorch's names; onnx; c: source code in C99 with a "
-    "header.",
+    "header.  [default: by the ending of --out; csr for .h5 and .npz]",
 )
 @click.option(
     "--compact",
@@ -88,7 +86,7 @@ _IS_FOR = {
 @config_option
 def export_command(
     checkpoint: Path,
-    format: str,
+    format: str | None,
     compact: bool,
     dtype: str,
     bits: int | None,
@@ -106,6 +104,7 @@ def export_command(
     scipy.sparse matrix through anndata.io.read_elem; README.md shows how to read it with h5py
     alone.
     """
+    format = choose_format(format, out)
     _check_options(
         format,
         {
@@ -120,14 +119,13 @@ def export_command(
     if bits is not None and max_error_increase is not None:
         raise click.UsageError("give --bits or --max-error-increase, not both")
     from vdprune.cli.loading import load_checkpoint
-    from vdprune.cli.results import describe_file, print_result
+    from vdprune.cli.results import describe_file, print_result, tell_threshold
     from vdprune.export.collecting import collect_checkpoint
     from vdprune.formats.packed_coding import load_constriction
     from vdprune.pruning import noise_threshold
 
     out = out or Path(FORMATS[format])
     loaded = load_checkpoint(checkpoint)
-    check_ending(out, format)
     check_out(out, checkpoint)
     if format == "packed":
         load_constriction()  # or say that it is missing before anything takes time
@@ -135,7 +133,7 @@ def export_command(
     if not loaded.pruned and not quiet and threshold is not None:
         click.echo(
             f"{checkpoint} is not pruned: its weights are cut at the threshold that it was trained "
-            f"with, log alpha {threshold:g}",
+            f"with, log alpha {tell_threshold(threshold)}",
             err=True,
         )
     whole = weights = collect_checkpoint(loaded)

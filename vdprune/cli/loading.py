@@ -143,7 +143,7 @@ def load_checkpoint(path: Path) -> "Checkpoint":
     try:
         from_table(loaded.recipe)
     except (ArgumentError, TypeError) as error:
-        raise FileFormatError(f"{path} is damaged: {error}") from error
+        raise FileFormatError(f"{path} is damaged: {error}; use another copy") from error
     return loaded
 
 

@@ -43,7 +43,12 @@ def plot_command(file: Path, out: Path | None, suffix: str, quiet: bool) -> None
     plotting.load_matplotlib()  # says so if it is missing
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"{folder} is a file: pictures go into a folder, give one with --out")
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.parent.is_dir():
+        raise ArgumentError(
+            f"{folder} can't be made: there is no folder {str(folder.parent)!r}; make it, or choose "
+            "another --out"
+        )
+    folder.mkdir(exist_ok=True)
     for name, figure in draw_all(file, loaded):
         path = folder / f"{name}.{suffix}"
         plotting.check_picture(path)

@@ -1,5 +1,6 @@
 """vdprune prune."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,10 @@ from vdprune.cli.running import how_to_resume, print_run, run_to_the_end, watchi
 if TYPE_CHECKING:
     from vdprune.checkpoint import Checkpoint
     from vdprune.datasets import Dataset
+    from vdprune.sparsity import NetworkSparsity
     from vdprune.training.trainer import TrainingRun
+
+_CLOSE = 0.001  # share of all weights by which a target may be missed without a word
 
 
 @click.command("prune")
@@ -103,6 +107,8 @@ def prune_command(
         )
         if sparsity.nonzero == sparsity.weights:
             click.echo(f"vdprune: {_why_nothing_is_cut(pruned)}", err=True)
+        if target_sparsity is not None:
+            _tell_of_ties(sparsity, target_sparsity)
 
 
 def _save(pruned: "Checkpoint", source: Path, out: Path, json: bool, quiet: bool) -> None:
@@ -120,11 +126,26 @@ def _save(pruned: "Checkpoint", source: Path, out: Path, json: bool, quiet: bool
     print_result(result, json)
 
 
+def _tell_of_ties(sparsity: "NetworkSparsity", target: float) -> None:
+    """Say so on standard error where a target could not be met closely."""
+    wanted = math.floor(sparsity.weights * (1 - target) + 1e-9)
+    if wanted - sparsity.nonzero > _CLOSE * sparsity.weights:
+        click.echo(
+            f"vdprune: --target-sparsity {target:g} would leave {wanted:,} weights, "
+            f"{sparsity.nonzero:,} are left: the others have the same log alpha, and what is "
+            "equally noisy is cut together",
+            err=True,
+        )
+
+
 def _why_nothing_is_cut(pruned: "Checkpoint") -> str:
+    from vdprune.cli.results import tell_threshold
     from vdprune.pruning import knows_noise
 
     if knows_noise(pruned.model):
-        return f"no weight is cut, for none has a log alpha above {pruned.threshold:.4g}"
+        return (
+            f"no weight is cut, for none has a log alpha above {tell_threshold(pruned.threshold)}"
+        )
     return (
         "no weight is cut, for the network was trained without noise: train one from it with --init, or "
         "cut weights by their magnitude with `vdprune train --method magnitude`"

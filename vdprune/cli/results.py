@@ -81,7 +81,7 @@ def print_result(result: dict[str, Any], as_json: bool, images: str = "") -> Non
     click.echo()
     # a weight file has the threshold of what it was made from, but knows no log alpha
     knows_noise = result["threshold"] is not None and result["kind"] in ("checkpoint", "pruned")
-    where = f" at log alpha <= {result['threshold']:.4g}" if knows_noise else ""
+    where = f" at log alpha <= {tell_threshold(result['threshold'])}" if knows_noise else ""
     click.echo(
         f"compression {_times(result['compression'])}: {result['weights']:,} weights, "
         f"{result['nonzero']:,} nonzero{where}"
@@ -89,6 +89,19 @@ def print_result(result: dict[str, Any], as_json: bool, images: str = "") -> Non
     click.echo(f"({COUNTING_RULE})")
     if result["kind"] == "compact weights":
         click.echo("(units without weights are left out, and not counted)")
+
+
+def tell_threshold(threshold: float) -> str:
+    """Write a log alpha so that the same weights are cut if it is given back as --threshold.
+
+    Args:
+        threshold: It.
+
+    Returns:
+        As few digits as will do; all that a float32 has, if it must be.
+    """
+    short = f"{threshold:.4g}"
+    return short if float(short) == threshold else f"{threshold:.9g}"
 
 
 def warn_of_collapse(sparsity: NetworkSparsity, advice: str) -> None:

@@ -97,17 +97,14 @@ def sweep_command(
             click.echo(f"measuring on {examples.description}", err=True)
         sweep.run(loaded.threshold, points, lambda point: bar.update())
         chosen = None
-        if max_error_increase is not None:
+        own = next(point for point in sweep.points if point.threshold == loaded.threshold)
+        guessing = examples.guessing_error()
+        if max_error_increase is not None and own.error < guessing:
             chosen = sweep.narrow(
                 loaded.threshold, max_error_increase, _MORE, lambda point: bar.update()
             )
-    if chosen is not None and not quiet and chosen.error >= examples.guessing_error():
-        click.echo(
-            f"the network of the chosen threshold gets {chosen.error:.2f} % wrong, no less than a "
-            f"network that says the same of all images, {examples.guessing_error():.2f} %: accept less "
-            "with --max-error-increase, or train for longer",
-            err=True,
-        )
+    if not quiet and max_error_increase is not None:
+        _tell_of_guessing(own, chosen, guessing)
     found = {
         "file": str(checkpoint),
         "arch": loaded.arch,
@@ -130,6 +127,23 @@ def sweep_command(
     _print(found, sweep.points, chosen, json)
 
 
+def _tell_of_guessing(own: "SweepPoint", chosen: "SweepPoint | None", guessing: float) -> None:
+    """Say so on standard error where the network knows nothing, at its own threshold or the chosen."""
+    but = f"no less than one that says the same of all images, {guessing:.2f} %"
+    if chosen is None:
+        click.echo(
+            f"vdprune: no threshold is chosen: at its own the network gets {own.error:.2f} % wrong, "
+            f"{but}: train it for longer, or with a lower KL weight",
+            err=True,
+        )
+    elif chosen.error >= guessing:
+        click.echo(
+            f"vdprune: the network of the chosen threshold gets {chosen.error:.2f} % wrong, {but}: "
+            "accept less with --max-error-increase",
+            err=True,
+        )
+
+
 def _print(
     found: dict[str, Any], points: "list[SweepPoint]", chosen: "SweepPoint | None", as_json: bool
 ) -> None:
@@ -150,8 +164,11 @@ def _print(
             f"{point.error:7.2f} % {point.loss:8.4f}{note}"
         )
     if chosen is not None:
+        from vdprune.cli.results import tell_threshold
+
         click.echo(
-            f"\nvdprune prune {shlex.quote(found['file'])} --threshold={chosen.threshold:.9g}\n"
+            f"\nvdprune prune {shlex.quote(found['file'])} "
+            f"--threshold={tell_threshold(chosen.threshold)}\n"
             f"keeps {chosen.nonzero:,} weights, with at most {found['max_error_increase']:g} percentage "
             f"points more error on the {found['examples']:,} validation examples"
         )

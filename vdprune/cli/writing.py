@@ -18,19 +18,43 @@ FORMATS = {
     "c": "weights.c",
 }
 
+_BY_ENDING = {Path(name).suffix: format for format, name in reversed(FORMATS.items())}
+_BY_ENDING[".npz"] = "csr"
+
 _NO_NOISE = -100.0
 
 
-def check_ending(out: Path, format: str) -> None:
-    """Refuse a file whose name does not go with its format."""
+def choose_format(format: str | None, out: Path | None) -> str:
+    """Choose the format of a file that is to be written.
+
+    Args:
+        format: The one that is asked for, or None.
+        out: The file, or None where it is called as the format has it.
+
+    Returns:
+        The format: the one asked for, or else that of the file's ending.
+
+    Raises:
+        ArgumentError: The file's name does not go with it, or is of no format.
+    """
     from vdprune.formats import ENDINGS
 
+    if out is None:
+        return format or "csr"
+    found = f"{out} ends in {out.suffix or 'nothing'}"
+    if format is None:
+        if out.suffix not in _BY_ENDING:
+            raise ArgumentError(
+                f"{found}, which is of no format: choose {', '.join(sorted(_BY_ENDING))}"
+            )
+        return _BY_ENDING[out.suffix]
     endings = ENDINGS.get(format, (f".{format}",))
     if out.suffix not in endings:
         raise ArgumentError(
-            f"{out} ends in {out.suffix or 'nothing'}: a file of format {format} ends in "
-            f"{' or '.join(endings)}"
+            f"{found}: a file of format {format} ends in {' or '.join(endings)}; without --format the "
+            "ending decides"
         )
+    return format
 
 
 def write_weights(out: Path, weights: "Weights", format: str, sparse: bool = False) -> list[Path]:

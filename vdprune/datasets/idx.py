@@ -63,10 +63,13 @@ def read_idx(path: Path) -> numpy.ndarray:
     """
     try:
         data = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path} can't be read: {error.strerror or error}") from error
+    try:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise DatasetError(f"{path} can't be read: {error}") from error
+        raise DatasetError(f"{path} can't be read: {error}; use another copy") from error
     return parse_idx(data, str(path))
 
 

@@ -28,8 +28,8 @@ _HEADER = """\
 extern "C" {{
 #endif
 
-/* Computes the outputs y of an example x, which is given as the network was trained on it: if it was
- * scaled then, it is here. work has room for {NAME}_WORK_SIZE floats, whatever they are. */
+/* Computes the outputs y of an example x: {example}.
+ * work has room for {NAME}_WORK_SIZE floats, whatever they are. */
 void {name}_predict(const float *x, float *y, float *work);
 
 /* Tells the number of the largest output. */
@@ -41,6 +41,13 @@ int {name}_classify(const float *x, float *work);
 
 #endif
 """
+
+_RAW = """\
+raw numbers, on the scale of the data that the
+ * network was trained on, as pixels of 0 to 255 where those were bytes; they are scaled in here"""
+_AS_IT_IS = """\
+numbers on the scale that the network was trained on;
+ * nothing is scaled in here"""
 
 _SOURCE = """\
 {about}
@@ -99,10 +106,12 @@ def write_c(path: Path, weights: Weights) -> list[Path]:
     layers = make_layers(weights.graph, {**weights.others, **weights.weights})
     calls = Calls(_fold_scaling(layers))
     calls.add_all()
+    is_scaling = any(node.operation == "scaling" for node in weights.graph.nodes)
     names = {"name": name, "NAME": name.upper(), "about": _describe(weights)}
     sizes = {
         "inputs": math.prod(weights.graph.input_shape),
         "shape": tell_shape(weights.graph.input_shape),
+        "example": _RAW if is_scaling else _AS_IT_IS,
         "outputs": math.prod(layers.layers[-1].out_shape),
         "work": max(1, calls.work_size),
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.formats.weights import Weights
-from vdprune.storage import HDF5, PACKED
+from vdprune.storage import HDF5, PACKED, tell_unreadable
 
 __all__ = ["ENDINGS", "Weights", "check_format", "is_weight_file", "load_weights", "save_weights"]
 
@@ -123,7 +123,7 @@ def _ending_by_contents(path: Path) -> str | None:
         with path.open("rb") as file:
             data = file.read(9)
     except OSError as error:
-        raise FileFormatError(f"{path} can't be read: {error.strerror or error}") from error
+        raise FileFormatError(tell_unreadable(path, error)) from error
     for beginning, ending in _BEGINNINGS.items():
         if data.startswith(beginning):
             return ending

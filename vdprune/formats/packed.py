@@ -17,7 +17,7 @@ from vdprune.formats.packed_header import deflate_header, inflate_header
 from vdprune.formats.weights import Weights
 from vdprune.graph import Graph
 from vdprune.graph.graph import is_shape
-from vdprune.storage import MAX_GZIP_RATIO, PACKED, write_atomically
+from vdprune.storage import MAX_GZIP_RATIO, PACKED, tell_unreadable, write_atomically
 from vdprune.version import __version__
 
 VERSION = 1
@@ -98,7 +98,7 @@ def read_packed(path: Path) -> Weights:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise FileFormatError(f"{path} can't be read: {error.strerror or error}") from error
+        raise FileFormatError(tell_unreadable(path, error)) from error
     if not data.startswith(PACKED):
         raise FileFormatError(f"{path} is not a packed file: it does not begin with {PACKED!r}")
     if len(data) < _START + _CHECKSUM or _checksum(data[:-_CHECKSUM]) != data[-_CHECKSUM:]:
@@ -117,7 +117,7 @@ def read_packed(path: Path) -> Weights:
     except ArgumentError:
         raise
     except Exception as error:  # whatever a forged header makes of it
-        raise FileFormatError(f"{path} is damaged: {error}") from error
+        raise FileFormatError(f"{path} is damaged: {error}; use another copy") from error
 
 
 def _unpack(header: Any, rest: bytes, size: int) -> Weights:

@@ -13,7 +13,7 @@ from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.formats.layout import unpack
 from vdprune.formats.weights import FORMAT, FORMAT_VERSION, Weights
 from vdprune.graph import Graph
-from vdprune.storage import check_header, write_atomically
+from vdprune.storage import check_header, tell_unreadable, write_atomically
 from vdprune.version import __version__
 
 _NAMES = {
@@ -110,7 +110,7 @@ def read_safetensors(path: Path) -> Weights:
     except FileFormatError:
         raise
     except OSError as error:
-        raise FileFormatError(f"{path} can't be read: {error.strerror or error}") from error
+        raise FileFormatError(tell_unreadable(path, error)) from error
     except Exception as error:  # whatever a damaged file makes safetensors raise
         raise FileFormatError(f"{path} is damaged: {error}; use another copy") from error
 

@@ -1,10 +1,13 @@
 """Error against compression at many thresholds."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from vdprune.plotting.figures import BLUE, GREY, ORANGE, make_figure, set_error_against_compression
 from vdprune.sweep import SweepPoint
+
+_LINE = 72  # characters that fit above the axes
 
 
 def draw_sweep(
@@ -31,7 +34,8 @@ def draw_sweep(
     if chosen is not None:
         _mark(axes, chosen, f"log alpha {chosen.threshold:.3g}, chosen", ORANGE)
     set_error_against_compression(axes, compressions, errors)
-    axes.set_title(f"on {examples}", fontsize="medium", parse_math=False)
+    title = textwrap.fill(f"on {examples}", _LINE)  # a data set's path can be long
+    axes.set_title(title, fontsize="medium", parse_math=False)
     if axes.get_legend_handles_labels()[0]:  # else no weight is left
         figure.legend(frameon=False, loc="outside lower center")
     return figure

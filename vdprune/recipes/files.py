@@ -39,6 +39,10 @@ def load_recipe(name: str, arch: str, teacher: Path | None = None) -> Recipe:
     try:
         table = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
     except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise ArgumentError(
+                f"there is no recipe file {name!r}: --show-recipe prints one to begin with"
+            ) from None
         reason = getattr(error, "strerror", None) or error
         raise ArgumentError(f"the recipe {name} can't be read: {reason}") from error
     its_teacher = table.get("teacher", {})

@@ -97,13 +97,15 @@ def check_data(checkpoint: Checkpoint, dataset: Dataset, batch_size: int) -> Non
 def _check_same_network(init: Checkpoint, arch: str, kwargs: dict[str, Any]) -> None:
     ours, theirs = ({"width": 1.0, **k, "theta_std": None} for k in (kwargs, init.arch_kwargs))
     if (arch, ours) != (init.arch, theirs):
+        has_width = (ours["width"], theirs["width"]) != (1, 1)
         found, wanted = (
-            f"{name} for {network['input_shape']} in {network['classes']} classes, width "
-            f"{network['width']:g}"
+            f"{name} for {network['input_shape']} in {network['classes']} classes"
+            + (f", width {network['width']:g}" if has_width else "")
             for name, network in ((init.arch, theirs), (arch, ours))
         )
         raise ArgumentError(
-            f"the weights to start with are of another network: {found}, this one is {wanted}"
+            f"the weights to start with are of another network: {found}, this one is {wanted}: begin "
+            "with weights of one like it"
         )
 
 
