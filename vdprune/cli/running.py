@@ -42,8 +42,15 @@ def run_to_the_end(
     except TrainingInterruptedError as interruption:
         progress.end()
         leave(f"{interruption}; {run.out} is written, go on with {how_to_go_on}", received)
+    except KeyboardInterrupt:  # asked twice
+        progress.end()
+        kept = run.tell_what_is_kept()
+        leave(
+            f"interrupted{kept}{'' if run.has_no_epoch else f', go on with {how_to_go_on}'}",
+            received,
+        )
     except DeviceError as error:
-        if len(run.checkpoint.history) == run.epochs_before:
+        if run.has_no_epoch:
             raise
         raise DeviceError(f"{error}; go on with {how_to_go_on}") from error
     finally:

@@ -165,6 +165,17 @@ class TrainingRun:
         """Whether all epochs are done."""
         return self._iterator.epoch >= self.recipe.epochs
 
+    @property
+    def has_no_epoch(self) -> bool:
+        """Whether no epoch was completed, so that no checkpoint was written."""
+        return len(self.checkpoint.history) == self.epochs_before
+
+    def tell_what_is_kept(self) -> str:
+        """Tell, in brackets, which checkpoint there is if the run ends now."""
+        if self.has_no_epoch:
+            return " (no epoch was completed)"
+        return f" ({self.out} is that of epoch {len(self.checkpoint.history)})"
+
     def run(self) -> None:
         """Train to the end.
 
@@ -180,7 +191,7 @@ class TrainingRun:
             device = chainer.using_device(self.checkpoint.model.device)
             # two threads of a BLAS library wait long for each other where others want a processor, too
             blas = OneBlasThread()
-            on_error = gpu_errors(", or take a smaller batch", self._tell_what_is_kept)
+            on_error = gpu_errors(", or take a smaller batch", self.tell_what_is_kept)
             with quiet, device, blas, on_error:
                 while not self.is_finished:
                     if self._iterator.epoch >= self._ends[self._phase_number]:
@@ -188,7 +199,7 @@ class TrainingRun:
                         self._is_in_phase = False
                     self._run_phase()
         except NonFiniteLossError as error:
-            raise NonFiniteLossError(f"{error}{self._tell_what_is_kept()}") from None
+            raise NonFiniteLossError(f"{error}{self.tell_what_is_kept()}") from None
 
     def _run_phase(self) -> None:
         """Train to the end of the phase; what it takes to begin it comes first."""
@@ -239,12 +250,6 @@ class TrainingRun:
     def _count_step(self, iteration: int) -> None:
         self._iteration = iteration
         self._callbacks.on_step(iteration)
-
-    def _tell_what_is_kept(self) -> str:
-        epochs = len(self.checkpoint.history)
-        if epochs == self.epochs_before:
-            return " (no epoch was completed)"
-        return f" ({self.out} is that of epoch {epochs})"
 
     def _describe_network(self) -> dict[str, float]:
         model = self.checkpoint.model
