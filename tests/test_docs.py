@@ -42,7 +42,13 @@ def test_commands_and_options_are_in_the_reference(name: str) -> None:
             assert parameter.opts[0] in section, f"run docs/make_cli_reference.py: {parameter.opts}"
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", README))
+@pytest.mark.parametrize("link", re.findall(r"\]\(#([^)]+)\)", README))
+def test_sections_that_the_readme_links_to_exist(link: str) -> None:
+    titles = re.findall(r"^## (.*)", README, re.M)
+    assert link in [title.lower().replace(" ", "-") for title in titles]
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http|#)([^)]+)\)", README))
 def test_files_that_the_readme_links_to_exist(link: str) -> None:
     assert (ROOT / link).exists()
 
