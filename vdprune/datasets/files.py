@@ -65,7 +65,7 @@ def _read_npz(path: Path) -> list[numpy.ndarray]:
             f"{path} has arrays of Python objects: save arrays of numbers, as x.astype('float32') gives"
         ) from error
     except Exception as error:  # whatever a damaged zip file makes zipfile and NumPy raise
-        raise DatasetError(f"{path} can't be read: {error}; use another copy") from error
+        raise DatasetError(_tell_unreadable(path, error)) from error
 
 
 def _read_h5(path: Path) -> list[numpy.ndarray]:
@@ -78,7 +78,13 @@ def _read_h5(path: Path) -> list[numpy.ndarray]:
     except DatasetError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
-        raise DatasetError(f"{path} can't be read: {error}; use another copy") from error
+        raise DatasetError(_tell_unreadable(path, error)) from error
+
+
+def _tell_unreadable(path: Path, error: Exception) -> str:
+    """Say why a file can't be read, and what to do if it is the file's fault."""
+    hint = "" if isinstance(error, PermissionError | MemoryError) else "; use another copy"
+    return f"{path} can't be read: {error}{hint}"
 
 
 def _pick(path: Path, file: Any) -> list[numpy.ndarray]:
