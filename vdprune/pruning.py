@@ -58,7 +58,7 @@ def threshold_for_sparsity(model: VariationalDropoutChain, target: float) -> flo
         raise ArgumentError(f"the target sparsity is {target}: it must be at least 0 and below 1")
     check_knows_noise(model)
     log_alpha = sorted_log_alpha(model)
-    keep = math.floor(log_alpha.size * (1 - target) + 1e-9)
+    keep = count_left(log_alpha.size, target)
     least = int((log_alpha == log_alpha.min(initial=numpy.inf)).sum())
     if keep < least:
         most = math.floor(1e7 * (1 - least / log_alpha.size)) / 1e7
@@ -70,6 +70,19 @@ def threshold_for_sparsity(model: VariationalDropoutChain, target: float) -> flo
         return float(log_alpha[-1])
     # Ties are cut together, so the threshold lies just below the first weight that must go.
     return float(numpy.nextafter(log_alpha[keep], numpy.float32(-numpy.inf)))
+
+
+def count_left(weights: int, sparsity: float) -> int:
+    """Count the weights that a sparsity leaves.
+
+    Args:
+        weights: How many there are.
+        sparsity: Share of them that is zero, 0 to 1.
+
+    Returns:
+        The number of the others, rounded down.
+    """
+    return math.floor(weights * (1 - sparsity) + 1e-9)
 
 
 def knows_noise(model: VariationalDropoutChain) -> bool:

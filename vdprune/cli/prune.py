@@ -1,6 +1,5 @@
 """vdprune prune."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,7 +127,9 @@ def _save(pruned: "Checkpoint", source: Path, out: Path, json: bool, quiet: bool
 
 def _tell_of_ties(sparsity: "NetworkSparsity", target: float) -> None:
     """Say so on standard error where a target could not be met closely."""
-    wanted = math.floor(sparsity.weights * (1 - target) + 1e-9)
+    from vdprune.pruning import count_left
+
+    wanted = count_left(sparsity.weights, target)
     if wanted - sparsity.nonzero > _CLOSE * sparsity.weights:
         click.echo(
             f"vdprune: --target-sparsity {target:g} would leave {wanted:,} weights, "
