@@ -67,9 +67,9 @@ CHOICES = """\
   another. A higher learning rate after the first or after the last cut: no fewer. At 300x, by nine cuts
   at temperature 1, there were far more.
 - `strong` for LeNet-5: KL weights, temperatures, cuts and epochs come from trials with 10,000 images
-  held out, seed 0 (their phase `sparsify` was trained once and gone on with). The last of them had
-  one teacher, and was stopped at 378x. Then three seeds were run of it (commit 0e8f313 below). The
-  recipe before it (commits 054b254 and 80f2471 below) had temperature 3 and a KL weight of 2
+  held out, seed 0 (their phase `sparsify` was trained once and gone on with). The last of them was
+  of the recipe at commit 0e8f313, and was stopped at 378x. Then three seeds were run of that. The
+  recipe before that one (commits 054b254 and 80f2471 below) had temperature 3 and a KL weight of 2
   throughout, and five cuts from 200x to 400x; it was chosen in the same way.
 - Three teachers in the place of one, after the end of `sparsify`, left fewer of the held-out images of
   seed 0 wrong, and a lower loss; with noise that stays whole they did, too. So the recipe had three
@@ -95,8 +95,8 @@ CHOICES = """\
   of those held out, the loss the same. Noise that stays whole and a KL weight that stays 0.4 to the
   end: no better (stopped ten epochs before the end). For 20 epochs more of a network that was done,
   it had left fewer errors than noise that ends; noise of 1.5 times the size more.
-- Tried for it on the way, on the same images. Better, and so in the recipe: temperature 1, with a KL
-  weight of 0.4 in the place of 2, from the first cut on; noise in the last phase (without it fewer
+- Tried on the way to 0e8f313, on the images of seed 0. Better, and so in the recipe: temperature 1,
+  with a KL weight of 0.4 in the place of 2, from the first cut on; noise in the last phase (without it fewer
   training images became wrong, and more of those held out). No better: temperature 2 with a KL weight
   of 1; temperature 1 from the first epoch on; the teacher's share 1; stronger changes of images; a
   learning rate of 6e-3 after the last cut. Worse: a KL weight of 3 or 6 and fewer cuts; eleven cuts
@@ -105,12 +105,12 @@ CHOICES = """\
   whole curvature of the loss (Hassibi and Stork, "Second order derivatives for network pruning:
   optimal brain surgeon", 1993) without noise, three epochs after each: as good as log alpha down to
   330x, and worse at 400x.
-- Thirteen cuts to 400x, the smaller ones from 300x on, in 200 epochs were tried in its place (commit
-  6201187 below): on the held-out images of one seed they had left fewer errors, on the test images of
-  two seeds they did not, and the recipe stayed as it was. Twice as many epochs for each of its nine
+- Thirteen cuts to 400x, the smaller ones from 300x on, in 200 epochs were tried in the place of 0e8f313
+  (commit 6201187 below): on the held-out images of one seed they had left fewer errors, on the test images of
+  two seeds they did not, and the recipe stayed as it was then. Twice as many epochs for each of its nine
   cuts left fewer training images wrong and about as many of those held out. With all images changed,
   not six of ten, more were wrong at the end of `sparsify`, of both (one seed, stopped there).
-- Tried with the recipe before, one seed each: a KL weight of 4 (given up at 146x, where it had more
+- Tried with the recipe of 80f2471, one seed each: a KL weight of 4 (given up at 146x, where it had more
   errors than that recipe at 300x). No better at 400x, or not by more than one network differs from
   epoch to epoch: after the last cut 20 or 40 epochs of fine-tuning without noise at temperature 3,
   with as many changed images as before or a quarter of them; in another program, moving a tenth of the
@@ -128,7 +128,8 @@ What `vdprune export --format packed` makes of the networks above. Its values ha
 more than 0.1 % become wrong, or right, of the 10,000 images that bits are chosen by: training images,
 which the networks were trained on, and never test images. So the error below, on the test images, is
 not held to that. Bytes are those of the whole file, and of all arrays of the network in float32, zeros
-included. `python -m experiments.packed CHECKPOINT...` wrote [the file](docs/results/packed.json) that
+included. Those of `strong` for LeNet-5 are of the recipe as it was at their commit.
+`python -m experiments.packed CHECKPOINT...` wrote [the file](docs/results/packed.json) that
 this is made of.
 """
 
@@ -229,7 +230,7 @@ def _seeds(runs: list[dict[str, Any]]) -> str:
             f"{run['compression']:.1f}x",
             f"{run['nonzero']:,}",
             f"{run['seconds'] / 60:.1f}",
-            f"{run['commit']}{' at its end' if run.get('resumed') else ''}",
+            _commit(run),
         ]
         for run in runs
     ]
@@ -286,10 +287,14 @@ def _trials() -> str:
     for path in sorted(RESULTS.glob("trial-*.json")):
         for run in json.loads(path.read_text(encoding="utf-8"))["runs"]:
             images = "held out" if "--validation" in run["command"] else "test"
-            numbers = f"{run['error']:.2f}", images, f"{run['compression']:.1f}x", run["commit"]
+            numbers = f"{run['error']:.2f}", images, f"{run['compression']:.1f}x", _commit(run)
             rows.append([f"`{run['command']}`", *numbers])
     header = ["command", "error, %", "of the images", "compression", "commit"]
     return f"## What was tried\n\n{_markdown(header, rows)}"
+
+
+def _commit(run: dict[str, Any]) -> str:
+    return f"{run['commit']}{' at its end' if run.get('resumed') else ''}"
 
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:
