@@ -96,20 +96,21 @@ CHOICES = """\
   end: no better (stopped ten epochs before the end). For 20 epochs more of a network that was done,
   it had left fewer errors than noise that ends; noise of 1.5 times the size more.
 - Tried on the way to 0e8f313, on the images of seed 0. Better, and so in the recipe: temperature 1,
-  with a KL weight of 0.4 in the place of 2, from the first cut on; noise in the last phase (without it fewer
-  training images became wrong, and more of those held out). No better: temperature 2 with a KL weight
-  of 1; temperature 1 from the first epoch on; the teacher's share 1; stronger changes of images; a
-  learning rate of 6e-3 after the last cut. Worse: a KL weight of 3 or 6 and fewer cuts; eleven cuts
-  instead of five, all else as before; less noise, or none, during the cuts (better down to about 180x,
-  and far worse from 250x on, as log alpha then is no longer learned). In another program, cuts by the
-  whole curvature of the loss (Hassibi and Stork, "Second order derivatives for network pruning:
-  optimal brain surgeon", 1993) without noise, three epochs after each: as good as log alpha down to
-  330x, and worse at 400x.
-- Thirteen cuts to 400x, the smaller ones from 300x on, in 200 epochs were tried in the place of 0e8f313
-  (commit 6201187 below): on the held-out images of one seed they had left fewer errors, on the test images of
-  two seeds they did not, and the recipe stayed as it was then. Twice as many epochs for each of its nine
-  cuts left fewer training images wrong and about as many of those held out. With all images changed,
-  not six of ten, more were wrong at the end of `sparsify`, of both (one seed, stopped there).
+  with a KL weight of 0.4 in the place of 2, from the first cut on; noise in the last phase (without it
+  fewer training images became wrong, and more of those held out). No better: temperature 2 with a KL
+  weight of 1; temperature 1 from the first epoch on; the teacher's share 1; stronger changes of
+  images; a learning rate of 6e-3 after the last cut. Worse: a KL weight of 3 or 6 and fewer cuts;
+  eleven cuts instead of five, all else as before; less noise, or none, during the cuts (better down to
+  about 180x, and far worse from 250x on, as log alpha then is no longer learned). In another program,
+  cuts by the whole curvature of the loss (Hassibi and Stork, "Second order derivatives for network
+  pruning: optimal brain surgeon", 1993) without noise, three epochs after each: as good as log alpha
+  down to 330x, and worse at 400x.
+- Thirteen cuts to 400x, the smaller ones from 300x on, in 200 epochs were tried in the place of
+  0e8f313 (commit 6201187 below): on the held-out images of one seed they had left fewer errors, on the
+  test images of two seeds they did not, and the recipe stayed as it was then. Twice as many epochs for
+  each of its nine cuts left fewer training images wrong and about as many of those held out. With all
+  images changed, not six of ten, more were wrong at the end of `sparsify`, of both (one seed, stopped
+  there).
 - Tried with the recipe of 80f2471, one seed each: a KL weight of 4 (given up at 146x, where it had more
   errors than that recipe at 300x). No better at 400x, or not by more than one network differs from
   epoch to epoch: after the last cut 20 or 40 epochs of fine-tuning without noise at temperature 3,
