@@ -80,11 +80,19 @@ def test_a_recipe_that_is_shown_is_the_one_that_is_used(
     assert all(numpy.array_equal(mine[name], theirs[name]) for name in mine)
 
 
-def test_the_strong_recipe_can_be_shown(run: Run) -> None:
-    result = run("train", "--arch", "lenet300", "--recipe", "strong", "--show-recipe")
+@pytest.mark.parametrize(("options", "arch"), [((), "lenet300"), (("--arch", "lenet5"), "lenet5")])
+def test_the_strong_recipe_can_be_shown(run: Run, options: tuple[str, ...], arch: str) -> None:
+    result = run("train", *options, "--recipe", "strong", "--show-recipe")
     assert result.returncode == 0, result.stderr
-    assert "[teacher]" in result.stdout
-    assert result.stdout.count("[[phases]]") >= 2
+    first, *lines = result.stdout.splitlines()
+    assert first == f"# for {arch}; --arch shows what it is for another network"
+    assert "[teacher]" in lines
+    assert lines.count("[[phases]]") >= 2
+
+
+def test_no_network_is_named_where_a_recipe_is_for_all(run: Run) -> None:
+    result = run("train", "--recipe", "quick", "--show-recipe")
+    assert result.stdout.startswith('name = "quick"\n'), result.stderr
 
 
 def test_a_teacher_is_trained_first(run: Run, tmp_path: Path, tiny_npz: Path, taught: str) -> None:

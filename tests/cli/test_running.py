@@ -28,10 +28,10 @@ class Interrupted:
     out = Path("night.h5")
 
     def __init__(self, epochs: int) -> None:
-        self.has_no_epoch = epochs == 0
+        self.has_checkpoint = epochs > 0
 
     def tell_what_is_kept(self) -> str:
-        return " (nothing)" if self.has_no_epoch else " (night.h5 is that of epoch 3)"
+        return " (night.h5 is that of epoch 3)" if self.has_checkpoint else " (nothing)"
 
     def run(self) -> None:
         raise KeyboardInterrupt

@@ -141,6 +141,20 @@ def test_a_run_that_stops_after_several_steps_is_resumed(
     assert [{**row, "seconds": 0} for row in whole] == [{**row, "seconds": 0} for row in parts]
 
 
+def test_a_run_that_is_resumed_in_its_first_epoch_has_a_checkpoint(
+    data: Dataset, tmp_path: Path
+) -> None:
+    begun = start(RECIPE, data, tmp_path / "c.h5", stop_after(1))
+    assert (begun.has_checkpoint, begun.tell_what_is_kept()) == (False, " (no epoch was completed)")
+    with pytest.raises(TrainingInterruptedError):
+        begun.run()
+    run = TrainingRun.resume(tmp_path / "c.h5", data, CPU, Callbacks())
+    assert run.has_checkpoint
+    assert run.tell_what_is_kept() == f" ({tmp_path / 'c.h5'} is that after {run.iteration} steps)"
+    run.run()
+    assert run.tell_what_is_kept() == f" ({tmp_path / 'c.h5'} is that of epoch {RECIPE.epochs})"
+
+
 @pytest.mark.usefixtures("one_step_at_a_time")
 @pytest.mark.parametrize("stop", [7, 9, 17])
 def test_a_run_that_was_compacted_goes_on_as_it_was(

@@ -46,11 +46,11 @@ def run_to_the_end(
         progress.end()
         kept = run.tell_what_is_kept()
         leave(
-            f"interrupted{kept}{'' if run.has_no_epoch else f', go on with {how_to_go_on}'}",
+            f"interrupted{kept}{f', go on with {how_to_go_on}' if run.has_checkpoint else ''}",
             received,
         )
     except DeviceError as error:
-        if run.has_no_epoch:
+        if not run.has_checkpoint:
             raise
         raise DeviceError(f"{error}; go on with {how_to_go_on}") from error
     finally:

@@ -71,6 +71,11 @@ class Order:
         return self.recipe or _RECIPES[self.method or "variational"]
 
     @property
+    def name_of_arch(self) -> str:
+        """The network's name."""
+        return self.arch or "lenet300"
+
+    @property
     def fields(self) -> dict[str, Any]:
         """Fields of the recipe that have options of their own."""
         names = ("epochs", "batch_size", "threshold", "seed", "validation")
@@ -78,7 +83,7 @@ class Order:
 
     def make_recipe(self) -> Recipe:
         """Make the recipe."""
-        recipe = load_recipe(self.name_of_recipe, self.arch or "lenet300", self.teacher)
+        recipe = load_recipe(self.name_of_recipe, self.name_of_arch, self.teacher)
         return change_recipe(recipe.with_options(**self.fields), list(self.set))
 
 
@@ -118,11 +123,11 @@ def start_run(order: Order, device: Device, progress: Progress, received: list[i
         check_replaceable(copies_path(out, number))
     init = None if order.init is None else load_checkpoint(order.init)
     options = {} if order.width is None else {"width": order.width}
-    start_checkpoint(recipe, order.arch or "lenet300", data, init, **options)  # or it says why not
+    start_checkpoint(recipe, order.name_of_arch, data, init, **options)  # or it says why not
     if init is not None:
         _tell_of_cut_weights(order, recipe, init, progress)
     lessons, seconds = _prepare(recipe, data, out, device, progress, received)
-    checkpoint = start_checkpoint(recipe, order.arch or "lenet300", data, init, **options)
+    checkpoint = start_checkpoint(recipe, order.name_of_arch, data, init, **options)
     checkpoint = replace(checkpoint, preparation=seconds)
     run = TrainingRun(checkpoint, data, out, device, progress.callbacks, lessons)
     best_path(out).unlink(missing_ok=True)  # of the run that is replaced

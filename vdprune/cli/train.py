@@ -128,12 +128,7 @@ def train_command(
         raise click.UsageError("--show-recipe is for a run that begins: leave --resume out")
     order = Order(out=out, data_root=data_root, overwrite=overwrite, **given)
     if show_recipe:
-        from vdprune.recipes.files import format_recipe
-        from vdprune.training.teaching import recipe_of_teacher
-
-        recipe = order.make_recipe()
-        recipe_of_teacher(recipe)  # or it says why not
-        click.echo(format_recipe(recipe), nl=False)
+        _print_recipe(order)
         return
     run = _train(order, resume, gpu, threads, quiet)
     print_run(run, json)
@@ -145,6 +140,17 @@ def train_command(
             "the KL divergence outweighed the data; let the phase's kl_weight grow later or more "
             "slowly (see --set and --show-recipe), or train on more examples",
         )
+
+
+def _print_recipe(order: "Order") -> None:
+    from vdprune.recipes.files import differs_by_network, format_recipe
+    from vdprune.training.teaching import recipe_of_teacher
+
+    recipe, comment = order.make_recipe(), None
+    recipe_of_teacher(recipe)  # or it says why not
+    if differs_by_network(order.name_of_recipe):
+        comment = f"for {order.name_of_arch}; --arch shows what it is for another network"
+    click.echo(format_recipe(recipe, comment), nl=False)
 
 
 def _train(

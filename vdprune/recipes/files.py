@@ -1,5 +1,6 @@
 """Recipes in TOML files: those that come with the package, and the user's own."""
 
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +56,27 @@ def load_recipe(name: str, arch: str, teacher: Path | None = None) -> Recipe:
         raise ArgumentError(f"{path}: {error}") from error
 
 
-def format_recipe(recipe: Recipe) -> str:
+def format_recipe(recipe: Recipe, comment: str | None = None) -> str:
     """Write a recipe as TOML.
 
     Args:
         recipe: The recipe.
+        comment: One line that goes before it.
 
     Returns:
         The text of a file that `load_recipe` reads.
     """
-    return tomlkit.dumps(to_table(recipe))
+    text = tomlkit.dumps(to_table(recipe))
+    return text if comment is None else f"# {comment}\n{text}"
+
+
+def differs_by_network(name: str) -> bool:
+    """Tell whether a recipe that comes with the package is not the same for all networks.
+
+    Args:
+        name: Its name.
+    """
+    return any(_FOLDER.glob(f"{escape(name)}.*.toml"))
 
 
 def change_recipe(recipe: Recipe, settings: list[str]) -> Recipe:

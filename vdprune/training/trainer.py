@@ -73,6 +73,7 @@ class TrainingRun:
         self.recipe = from_table(checkpoint.recipe)
         self.device = device
         self.was_on: str | None = None  # a resumed run's device before
+        self._kept: str | None = None  # what the checkpoint that is there is that of
         self._callbacks = callbacks
         train = dataset.train
         check_data(checkpoint, dataset, self.recipe.batch_size)
@@ -154,6 +155,7 @@ class TrainingRun:
             group, self._optimizer, self._compaction, self._iterator, self._log
         )
         self.epochs_before -= self._iterator.epoch
+        self._kept = f"after {self._iteration:,} steps"
 
     @property
     def iteration(self) -> int:
@@ -166,15 +168,15 @@ class TrainingRun:
         return self._iterator.epoch >= self.recipe.epochs
 
     @property
-    def has_no_epoch(self) -> bool:
-        """Whether no epoch was completed, so that no checkpoint was written."""
-        return len(self.checkpoint.history) == self.epochs_before
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint: of an epoch, or that which the run was resumed from."""
+        return self._kept is not None
 
     def tell_what_is_kept(self) -> str:
         """Tell, in brackets, which checkpoint there is if the run ends now."""
-        if self.has_no_epoch:
+        if self._kept is None:
             return " (no epoch was completed)"
-        return f" ({self.out} is that of epoch {len(self.checkpoint.history)})"
+        return f" ({self.out} is that {self._kept})"
 
     def run(self) -> None:
         """Train to the end.
@@ -304,3 +306,4 @@ class TrainingRun:
             )
 
         save_checkpoint(self.out, self.checkpoint, save_training)
+        self._kept = f"of epoch {len(self.checkpoint.history)}"
