@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import h5py
 import numpy
 import pytest
 
-import vdprune  # noqa: F401  before any test file imports Chainer, which works only from then on
+from vdprune import threads  # before any test file imports Chainer, which works only from then on
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -152,6 +152,15 @@ def trained(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_step_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each update of a training run be a single step, for tests that look between steps."""
     monkeypatch.setattr("vdprune.training.multi_step._MOST", 0)
+
+
+@pytest.fixture(scope="module")
+def two_threads() -> Iterator[None]:
+    """Let there be two threads on any machine; on one processor they take turns."""
+    with pytest.MonkeyPatch.context() as patch:
+        most = max(2, threads._available_processors())
+        patch.setattr(threads, "_available_processors", lambda: most)
+        yield
 
 
 @pytest.fixture

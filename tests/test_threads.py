@@ -237,6 +237,7 @@ def test_a_team_at_work_does_not_make_another_caller_wait() -> None:
     assert inner == [[1, 2], 3]
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_products_in_tasks_use_one_thread_each_and_the_limit_comes_back() -> None:
     with limited_threads(2):
         before = blas_threads()
@@ -271,6 +272,7 @@ def test_a_team_of_three_waits_for_all_when_it_is_interrupted() -> None:
     assert team.run([lambda: 1, lambda: 2, lambda: 3]) == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_a_team_that_was_interrupted_is_replaced() -> None:
     with limited_threads(2):
         team = get_team()
@@ -279,6 +281,7 @@ def test_a_team_that_was_interrupted_is_replaced() -> None:
         assert get_team() is not team
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_threads_are_used_again() -> None:
     get_team()
     for count in (1, 2, 1, 2):

@@ -10,6 +10,7 @@ from vdprune.export.onnx_session import make_onnx_session
 from vdprune.runtime import make_network
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_onnxruntime_computes_what_the_runtime_does(threads: int) -> None:
     pytest.importorskip("onnxruntime", reason="runs ONNX files")

@@ -87,6 +87,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any], rtol: float = 2
             numpy.testing.assert_allclose(found[name], value, rtol, atol, err_msg=name)
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("nobias", [False, True])
 def test_it_is_what_the_layers_give_one_by_one(

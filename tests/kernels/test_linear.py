@@ -123,6 +123,7 @@ def make_layers(random: Any, sizes: list[int], dtype: str) -> list[LinearLayer]:
     ]
 
 
+@pytest.mark.usefixtures("two_threads")
 @given(
     sizes=st.lists(st.integers(1, 30), min_size=2, max_size=5),
     relus=st.lists(st.booleans(), min_size=4, max_size=4),

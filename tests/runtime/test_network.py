@@ -50,6 +50,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any
     return found
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("name", [*INPUT_SHAPES, "own"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_results_are_chainers(files: Any, name: str, threads: int) -> None:
@@ -63,6 +64,7 @@ def test_results_are_chainers(files: Any, name: str, threads: int) -> None:
     assert network.logits(x[:0]).shape == (0, expected.shape[1])
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("examples", [0, 1, 64, 65, 129, 200])
 def test_batches_of_any_length_are_cut_into_blocks(examples: int, threads: int) -> None:

@@ -49,6 +49,7 @@ def test_steps_are_chainers(options: dict[str, Any], dtype: str) -> None:
     numpy.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_threads_have_parts_of_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_LEAST_WORK", 1000)
 
@@ -80,6 +81,7 @@ def test_threads_have_parts_of_parameters(monkeypatch: pytest.MonkeyPatch) -> No
         numpy.testing.assert_allclose(mine.array, theirs.array, rtol=1e-14)
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_threads_that_made_gradients_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[int] = []
     carry_out = threads.Team.carry_out

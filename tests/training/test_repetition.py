@@ -43,6 +43,7 @@ from vdprune.training.warped_copies import WarpedCopies
 pytestmark = pytest.mark.usefixtures("however_slow")
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize(
     "options",
@@ -97,6 +98,7 @@ def test_a_network_that_is_compacted() -> None:
     assert_same_runs(prepare=prepare, compact=True)
 
 
+@pytest.mark.usefixtures("two_threads")
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.integers(1, 30), max_size=3),

@@ -47,6 +47,7 @@ def test_it_is_the_network_in_evaluation(teacher: VariationalDropoutChain) -> No
     assert len(counts) > 1
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_threads_share_batches_and_blas_has_one(
     teacher: VariationalDropoutChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
