@@ -90,9 +90,12 @@ def test_the_strong_recipe_can_be_shown(run: Run, options: tuple[str, ...], arch
     assert lines.count("[[phases]]") >= 2
 
 
-def test_no_network_is_named_where_a_recipe_is_for_all(run: Run) -> None:
-    result = run("train", "--recipe", "quick", "--show-recipe")
-    assert result.stdout.startswith('name = "quick"\n'), result.stderr
+def test_no_network_is_named_where_a_recipe_is_for_all(
+    run: Run, tmp_path: Path, taught: str
+) -> None:
+    for recipe, name in (("quick", "quick"), (tmp_path / taught, "taught")):
+        result = run("train", "--recipe", recipe, "--show-recipe")
+        assert result.stdout.startswith(f'name = "{name}"\n'), result.stderr
 
 
 def test_a_teacher_is_trained_first(run: Run, tmp_path: Path, tiny_npz: Path, taught: str) -> None:

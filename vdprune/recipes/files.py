@@ -1,6 +1,5 @@
 """Recipes in TOML files: those that come with the package, and the user's own."""
 
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def differs_by_network(name: str) -> bool:
     Args:
         name: Its name.
     """
-    return any(_FOLDER.glob(f"{escape(name)}.*.toml"))
+    return any(path.name.startswith(f"{name}.") for path in _FOLDER.glob("*.*.toml"))
 
 
 def change_recipe(recipe: Recipe, settings: list[str]) -> Recipe:
