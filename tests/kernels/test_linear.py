@@ -174,7 +174,8 @@ def test_an_objective_is_its_layers_one_after_the_other(
         g, of_layer = one.backward(g, 0.3, True)
         found = [*of_layer, *found]
     close = {"rtol": 1e-3, "atol": 1e-4} if dtype == "f4" else {"rtol": 1e-9, "atol": 1e-12}
-    assert loss == pytest.approx(sum_of_losses / 7, rel=close["rtol"])
+    rounding = 1e-6 if dtype == "f4" else 0  # of a loss that is next to nothing
+    assert loss == pytest.approx(sum_of_losses / 7, rel=close["rtol"], abs=rounding)
     assert from_teacher == pytest.approx(
         expected_from_teacher / 7, rel=close["rtol"], abs=close["atol"]
     )

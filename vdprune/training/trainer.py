@@ -155,7 +155,7 @@ class TrainingRun:
             group, self._optimizer, self._compaction, self._iterator, self._log
         )
         self.epochs_before -= self._iterator.epoch
-        self._kept = f"after {self._iteration:,} steps"
+        self._kept = self._name_state()
 
     @property
     def iteration(self) -> int:
@@ -306,4 +306,9 @@ class TrainingRun:
             )
 
         save_checkpoint(self.out, self.checkpoint, save_training)
-        self._kept = f"of epoch {len(self.checkpoint.history)}"
+        self._kept = self._name_state()
+
+    def _name_state(self) -> str:
+        if self._iterator.is_new_epoch:
+            return f"of epoch {len(self.checkpoint.history)}"
+        return f"after {self._iteration:,} steps"
