@@ -150,7 +150,8 @@ def test_a_run_that_is_resumed_in_its_first_epoch_has_a_checkpoint(
         begun.run()
     run = TrainingRun.resume(tmp_path / "c.h5", data, CPU, Callbacks())
     assert run.has_checkpoint
-    assert run.tell_what_is_kept() == f" ({tmp_path / 'c.h5'} is that after {run.iteration} steps)"
+    steps = f"{run.iteration} step{'' if run.iteration == 1 else 's'}"
+    assert run.tell_what_is_kept() == f" ({tmp_path / 'c.h5'} is that after {steps})"
     run.run()
     assert run.tell_what_is_kept() == f" ({tmp_path / 'c.h5'} is that of epoch {RECIPE.epochs})"
 

@@ -311,4 +311,4 @@ class TrainingRun:
     def _name_state(self) -> str:
         if self._iterator.is_new_epoch:
             return f"of epoch {len(self.checkpoint.history)}"
-        return f"after {self._iteration:,} steps"
+        return f"after {self._iteration:,} step{'' if self._iteration == 1 else 's'}"
