@@ -98,7 +98,8 @@ CHOICES = """\
   is not only that the weights are few: which they are, and what, is learned from the training images.
 - Tried on the images of seed 1 with the recipe of 8815d3e, from the end of `sparsify` on. A teacher's
   share of 0.9: more errors from 300x on (stopped at 390x). A KL weight of 1, then 0.05, in the place of
-  0.4 and 0.02: more training errors, and of those held out no fewer (stopped eight epochs before the end).
+  0.4 and 0.02: more training errors, and of those held out no fewer (stopped nine epochs before the
+  end).
 - Tried on the way, on the same images and seeds, each in the place of the same part of the recipe with
   one teacher (0e8f313). A step size of log_sigma2 of its own, five times the others', from the first
   cut on: no fewer; one of the two was stopped at 275x. The mean of the weights over the last epochs
