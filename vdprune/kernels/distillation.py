@@ -35,17 +35,20 @@ def distil(y: Any, teacher: Any, temperature: float, share: float, gradient: Any
     of_teacher = number(share * temperature)
     p, q = numpy.empty(classes, y.dtype), numpy.empty(classes, y.dtype)
     for i in range(y.shape[0]):
-        log_p, log_q = _soften(y[i], softly, p), _soften(teacher[i], softly, q)
+        # from the largest logit on: rounding of large ones would hide a small divergence
+        largest, partition = _soften(y[i], softly, p)
+        teacher_largest, teacher_partition = _soften(teacher[i], softly, q)
         for j in range(classes):
-            difference = (teacher[i, j] * softly - log_q) - (y[i, j] * softly - log_p)
-            total += q[j] * difference
+            log_p = (y[i, j] - largest) * softly - partition
+            log_q = (teacher[i, j] - teacher_largest) * softly - teacher_partition
+            total += q[j] * (log_q - log_p)
             gradient[i, j] = rest * gradient[i, j] + of_teacher * (p[j] - q[j])
     return total * temperature * temperature
 
 
 @compiled
-def _soften(y: Any, softly: Any, p: Any) -> Any:
-    """Compute softmax(y / T), and the logarithm of what it was divided by."""
+def _soften(y: Any, softly: Any, p: Any) -> tuple[Any, Any]:
+    """Compute softmax(y / T); return the largest logit and log(sum(exp((y - largest) / T)))."""
     number = y.dtype.type
     least, largest, partition = number(-87), y[0], number(0)
     for j in range(1, y.size):
@@ -56,4 +59,4 @@ def _soften(y: Any, softly: Any, p: Any) -> Any:
         partition += p[j]
     for j in range(y.size):
         p[j] /= partition
-    return largest * softly + log(partition)
+    return largest, log(partition)
