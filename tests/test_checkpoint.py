@@ -16,7 +16,7 @@ from vdprune.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from vdprune.errors import FileFormatError
+from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.hdf5 import CHECKPOINT_VERSION
 from vdprune.pruning import prune
 from vdprune.version import __version__
@@ -94,6 +94,13 @@ def test_a_trained_checkpoint_has_its_history(trained: Path) -> None:
     assert all(isinstance(value, float) for row in loaded.history for value in row.values())
     assert loaded.history[-1]["class"] < loaded.history[0]["class"]
     assert 0 < loaded.model.sparsity().sparsity < 1
+
+
+def test_a_model_is_no_checkpoint(tmp_path: Path) -> None:
+    model: Any = make_checkpoint().model
+    with pytest.raises(ArgumentError, match=r"not a LeNet300: chainer\.serializers save a model"):
+        save_checkpoint(tmp_path / "own.h5", model)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_history_yet(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import chainer
 import numpy
@@ -45,6 +46,14 @@ def test_the_weights_above_the_threshold_are_cut_and_no_others(arch: str, thresh
     total = sum(W.size for W, _ in before)
     assert (cut == total) if threshold < -8 else (cut == 0) if threshold >= 8 else (0 < cut < total)
     assert pruned.model.sparsity().nonzero == total - cut
+
+
+def test_a_model_is_no_checkpoint() -> None:
+    model: Any = make_checkpoint().model
+    with pytest.raises(
+        ArgumentError, match=r"not a LeNet300: in a model of your own set loga_threshold"
+    ):
+        prune(model, 1.0)
 
 
 def test_nothing_but_the_weights_is_changed() -> None:

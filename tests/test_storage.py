@@ -10,7 +10,7 @@ import pytest
 
 from vdprune.errors import FileFormatError, FileWriteError
 from vdprune.hdf5 import new_h5
-from vdprune.storage import check_seal, check_writable, seal, write_atomically
+from vdprune.storage import check_seal, check_writable, seal, write_atomically, write_together
 
 
 def names_in(folder: Path) -> list[str]:
@@ -53,6 +53,23 @@ def test_an_old_file_outlives_a_failing_write(
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert names_in(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("are_there", [True, False])
+def test_files_that_belong_together_stay_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, are_there: bool
+) -> None:
+    """Where the disk has room for one of them."""
+    files = {tmp_path / name: b"new" for name in ("net.h", "net.c")}
+    if are_there:
+        for path in files:
+            path.write_bytes(b"old")
+    left = iter([os.fsync])
+    monkeypatch.setattr(os, "fsync", lambda handle: next(left, full_disk)(handle))
+    with pytest.raises(FileWriteError, match=r"net\.c can't be written: No space left on device"):
+        write_together(files)
+    assert sorted(names_in(tmp_path)) == (["net.c", "net.h"] if are_there else [])
+    assert all(path.read_bytes() == b"old" for path in tmp_path.iterdir())
 
 
 class FullFile:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vdprune.errors import VdpruneError as VdpruneError
     from vdprune.export import build_chain as build_chain
     from vdprune.export import export_chain as export_chain
+    from vdprune.export import export_onnx as export_onnx
     from vdprune.export import export_weights as export_weights
     from vdprune.formats import load_weights as load_weights
     from vdprune.links import VariationalDropoutConvolution2D as VariationalDropoutConvolution2D
@@ -46,6 +47,7 @@ _HOMES = {
     "build_chain": "vdprune.export",
     "evaluate": "vdprune.chain_evaluation",
     "export_chain": "vdprune.export",
+    "export_onnx": "vdprune.export",
     "export_weights": "vdprune.export",
     "get_device": "vdprune.devices",
     "limited_threads": "vdprune.threads",

@@ -1,5 +1,5 @@
 """python -m vdprune."""
 
-from vdprune.cli.main import main
+from vdprune.cli.entry import main
 
 main()

@@ -85,8 +85,15 @@ def save_checkpoint(
         save_training: Fills the group ``training/``; None leaves it out.
 
     Raises:
+        ArgumentError: It is something else.
         FileWriteError: It can't be written; a file that was there is as it was.
     """
+    if not isinstance(checkpoint, Checkpoint):
+        raise ArgumentError(
+            "save_checkpoint writes a Checkpoint, as load_checkpoint returns it, not a "
+            f"{type(checkpoint).__name__}: chainer.serializers save a model of your own, export_chain "
+            "writes its weights"
+        )
     with new_h5(Path(path), CHECKPOINT, CHECKPOINT_VERSION) as file:
         file.attrs["kind"] = checkpoint.kind
         file.attrs["arch"] = checkpoint.arch

@@ -24,9 +24,15 @@ def prune(checkpoint: Checkpoint, threshold: float | None = None) -> Checkpoint:
         The pruned checkpoint, around the same network.
 
     Raises:
-        ArgumentError: The threshold is not a finite number, or one is given for a network that was
-            trained without noise.
+        ArgumentError: It is no checkpoint; or the threshold is not a finite number, or one is given for
+            a network that was trained without noise.
     """
+    if not isinstance(checkpoint, Checkpoint):
+        raise ArgumentError(
+            "prune takes a Checkpoint, as load_checkpoint returns it, not a "
+            f"{type(checkpoint).__name__}: in a model of your own set loga_threshold of each of "
+            "named_variational_links(); export_chain leaves out what is above it"
+        )
     if threshold is None:
         threshold = checkpoint.threshold
     elif not math.isfinite(threshold):

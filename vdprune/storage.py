@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,27 +45,43 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         FileWriteError: It can't be written; a file that was there is as it was.
     """
-    temporary = None
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Replace files that belong together, all of them on disk before an old one goes.
+
+    Args:
+        files: What each shall hold.
+
+    Raises:
+        FileWriteError: One can't be written; what was there is as it was.
+    """
+    temporaries: dict[Path, Path] = {}
+    path = next(iter(files))
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(_mode_of(path))
-        temporary.replace(path)
-        temporary = None
+        for path, data in files.items():
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            temporaries[path] = Path(name)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporaries[path].chmod(_mode_of(path))
+        for path in files:
+            temporaries[path].replace(path)
+            del temporaries[path]
     except OSError as error:
         raise FileWriteError(
             f"{path} can't be written: {error.strerror or error}; what was there is untouched"
         ) from error
     finally:
-        if temporary is not None:
+        for temporary in temporaries.values():
             with contextlib.suppress(OSError):
                 temporary.unlink()
-    with contextlib.suppress(OSError):  # some file systems can't; the file is in place
-        _sync_folder(path.parent)
+    for folder in {path.parent for path in files}:
+        with contextlib.suppress(OSError):  # some file systems can't; the file is in place
+            _sync_folder(folder)
 
 
 def check_writable(path: Path) -> None:

@@ -144,6 +144,7 @@ def test_other_formats_are_evaluated(
         assert result.returncode == 0, result.stderr
     exported = json.loads(result.stdout)
     assert exported["file"] == out
+    assert "as they are" not in run("eval", out).stderr  # the data it was trained on fit it
     assert exported["bytes"] == (tmp_path / out).stat().st_size
     found = json.loads(run("eval", out, "--json").stdout)
     assert found["error"] == pytest.approx(pruned["error"], abs=2.5)
@@ -194,7 +195,7 @@ def test_c_is_two_files(run: Run, tmp_path: Path, trained: Path) -> None:
         (
             ("--format", "onnx", "--out", "w.h5"),
             1,
-            "w.h5 ends in .h5: a file of format onnx ends in .onnx; without --format the ending",
+            "w.h5 ends in .h5: a file of format onnx ends in .onnx; without a format the ending",
         ),
         (("--format", "packed", "--out", "w.npz"), 1, "format packed ends in .packed"),
         (("--format", "packed", "--dataset", "nothing"), 1, "there is no data set 'nothing'"),

@@ -27,6 +27,17 @@ def test_report_of_each_file(
     assert run("report", trained / file, "--quiet").stderr == ""  # a page of ours may be replaced
 
 
+def test_a_packed_file_has_its_scale_in_its_weights(
+    run: Run, trained: Path, tmp_path: Path
+) -> None:
+    options = ("--format", "packed", "--bits", 5)
+    assert run("export", trained / "pruned.h5", *options).returncode == 0
+    result = run("report", "weights.packed")
+    assert (result.returncode, result.stderr) == (0, "report.html is written\n")
+    error = json.loads(run("eval", "weights.packed", "--json").stdout)["error"]
+    assert f"<dd>{error:.2f} %</dd>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 TAUGHT = {
     "name": "strong",
     "teacher": {"arch": "lenet5-bn", "recipe": "teacher", "temperature": 3.0, "weight": 0.7},

@@ -182,3 +182,26 @@ def test_a_network_without_weights(run: Run, tiny_npz: Path) -> None:
     assert result.returncode == 0, result.stderr
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("   1/1 ")]
     assert line.split()[-3:-1] == ["all", "cut"] and line.count("100.00%") == 3
+    assert "every weight is cut" in result.stderr
+    assert (
+        ": the KL divergence outweighed the data; let the phase's kl_weight grow" in result.stderr
+    )
+
+
+def test_cuts_that_leave_a_layer_without_weights(run: Run, tiny_npz: Path) -> None:
+    cut = "{epoch = 0, by = 'magnitude', compression = 24750}"
+    short = (
+        "--set",
+        "dense.epochs=1",
+        "--set",
+        "gradual.epochs=1",
+        "--set",
+        f"gradual.cuts=[{cut}]",
+    )
+    result = run("train", "--method", "magnitude", "--dataset", tiny_npz, *short)
+    assert result.returncode == 0, result.stderr
+    assert ": the recipe's cuts took the last; let them end at a smaller compre" in result.stderr
+    options = ("--set", f"variational.cuts=[{cut}]", "--epochs", 1, "--out", "both.h5")
+    result = run("train", "--dataset", tiny_npz, *options)
+    assert result.returncode == 0, result.stderr
+    assert ": the KL divergence outweighed the data, or the recipe's cuts took the" in result.stderr

@@ -51,6 +51,16 @@ def test_models_of_ones_own_come_back(make: Any, shape: tuple[int, ...], tmp_pat
     numpy.testing.assert_allclose(logits(copied, x), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_bytes_are_taken_where_nothing_scales_them() -> None:
+    model = Nested()
+    vdprune.to_variational_dropout(model)
+    built = vdprune.build_chain(collect_chain(model, (6,)))
+    x = numpy.random.default_rng(0).integers(0, 256, (5, 6), numpy.uint8)
+    expected = logits(model, x.astype("f"))
+    for given in (x, chainer.Variable(x)):
+        numpy.testing.assert_allclose(logits(built, given), expected, rtol=1e-5, atol=1e-4)
+
+
 def test_layers_have_their_names() -> None:
     model = Nested()
     vdprune.to_variational_dropout(model)

@@ -192,9 +192,36 @@ def test_files_are_small_where_little_is_left(tmp_path: Path, ending: str) -> No
 
 @pytest.mark.parametrize("name", ["weights", "weights.txt", "weights.h5.gz", "weights.H5"])
 def test_other_endings_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ArgumentError, match=r"a weight file of format csr ends in \.h5 or \.npz"):
+    with pytest.raises(
+        ArgumentError, match=r"which is of no format: choose \.h5, \.npz, \.packed, \.s"
+    ):
         export_weights(make_checkpoint(), tmp_path / name)
+    with pytest.raises(
+        ArgumentError, match=r"a file of format csr ends in \.h5 or \.npz; without a fo"
+    ):
+        export_weights(make_checkpoint(), tmp_path / name, "csr")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "format"), [("own.onnx", None), ("own.c", None), ("own.h5", "onnx"), ("own.h5", "c")]
+)
+def test_what_is_made_of_weight_files_is_told(
+    tmp_path: Path, name: str, format: str | None
+) -> None:
+    with pytest.raises(
+        ArgumentError, match=r"`vdprune convert` makes \.onnx and \.c of a weight file"
+    ):
+        export_weights(make_checkpoint(), tmp_path / name, format)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_ending_decides(tmp_path: Path) -> None:
+    export_weights(make_checkpoint(), tmp_path / "w.npz")
+    with numpy.load(tmp_path / "w.npz") as arrays:
+        assert any("indptr" in name for name in arrays)
+    with pytest.raises(ArgumentError, match="quantise them first"):
+        export_weights(make_checkpoint(), tmp_path / "w.packed")
 
 
 def test_other_encodings_are_refused(tmp_path: Path) -> None:

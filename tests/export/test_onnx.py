@@ -13,7 +13,7 @@ from tests.export.test_tracing import SMALL, Own, Residual
 from tests.test_checkpoint import make_checkpoint
 from vdprune.archs import ARCHS
 from vdprune.errors import ArgumentError, FileWriteError
-from vdprune.export.onnx_file import write_onnx
+from vdprune.export.onnx_file import export_onnx
 from vdprune.version import __version__
 
 onnx = pytest.importorskip("onnx", reason="writes ONNX files")
@@ -68,14 +68,14 @@ def assert_computes_the_same(path: Path, model: chainer.Chain, shape: tuple[int,
 def test_onnxruntime_computes_what_an_arch_does(tmp_path: Path, arch: str, sparse: bool) -> None:
     model = make_arch(arch)
     shape = model.scaling.mean.shape
-    write_onnx(tmp_path / "w.onnx", model, shape, sparse)
+    export_onnx(model, shape, tmp_path / "w.onnx", sparse)
     assert_computes_the_same(tmp_path / "w.onnx", model, shape)
 
 
 @forms
 def test_onnxruntime_computes_what_a_model_of_ones_own_does(tmp_path: Path, sparse: bool) -> None:
     model = make_residual()
-    write_onnx(tmp_path / "w.onnx", model, (2, 8, 8), sparse)
+    export_onnx(model, (2, 8, 8), tmp_path / "w.onnx", sparse)
     assert_computes_the_same(tmp_path / "w.onnx", model, (2, 8, 8))
 
 
@@ -86,14 +86,14 @@ def test_sparse_weights_of_which_nothing_or_everything_is_cut(
     checkpoint = make_checkpoint("lenet5")
     for _, link in checkpoint.model.named_variational_links():
         link.log_sigma2.array[...] = log_alpha
-    write_onnx(tmp_path / "w.onnx", checkpoint.model, (1, 16, 16), sparse=True)
+    export_onnx(checkpoint.model, (1, 16, 16), tmp_path / "w.onnx", sparse=True)
     assert_computes_the_same(tmp_path / "w.onnx", checkpoint.model, (1, 16, 16))
 
 
 def test_what_a_file_holds(tmp_path: Path) -> None:
     model = make_checkpoint("lenet5").model
     before = {name: param.array.copy() for name, param in model.namedparams()}
-    write_onnx(tmp_path / "w.onnx", model, (1, 16, 16))
+    export_onnx(model, (1, 16, 16), tmp_path / "w.onnx")
     file = onnx.load(tmp_path / "w.onnx")
     onnx.checker.check_model(file, full_check=True)
     assert (file.producer_name, file.producer_version) == ("vdprune", __version__)
@@ -118,7 +118,7 @@ def test_what_a_file_holds(tmp_path: Path) -> None:
 
 def test_a_file_with_sparse_weights(tmp_path: Path) -> None:
     model = make_checkpoint("lenet5").model
-    write_onnx(tmp_path / "w.onnx", model, (1, 16, 16), sparse=True)
+    export_onnx(model, (1, 16, 16), tmp_path / "w.onnx", sparse=True)
     file = onnx.load(tmp_path / "w.onnx")
     onnx.checker.check_model(file)
     sparse = {array.values.name: array for array in file.graph.sparse_initializer}
@@ -137,7 +137,7 @@ def test_a_file_with_sparse_weights(tmp_path: Path) -> None:
 def test_the_same_model_makes_the_same_bytes(tmp_path: Path) -> None:
     model = make_residual()
     for name in ("a", "b"):
-        write_onnx(tmp_path / name, model, (2, 8, 8), sparse=True)
+        export_onnx(model, (2, 8, 8), tmp_path / name, sparse=True)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -154,7 +154,7 @@ def test_the_same_model_makes_the_same_bytes(tmp_path: Path) -> None:
 )
 def test_batches_of_any_size(tmp_path: Path, forward: Any) -> None:
     model = Own(forward)
-    write_onnx(tmp_path / "w.onnx", model, (4,))
+    export_onnx(model, (4,), tmp_path / "w.onnx")
     assert_computes_the_same(tmp_path / "w.onnx", model, (4,))
 
 
@@ -189,7 +189,7 @@ def test_batches_of_any_size(tmp_path: Path, forward: Any) -> None:
 )
 def test_what_can_not_be_written_is_refused(tmp_path: Path, forward: Any, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        write_onnx(tmp_path / "w.onnx", Own(forward), (4,))
+        export_onnx(Own(forward), (4,), tmp_path / "w.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -197,23 +197,23 @@ def test_two_parameters_of_one_name_are_refused(tmp_path: Path) -> None:
     model = chainer.Chain(a=chainer.Chain(b=L.Linear(3, 3)), a_b=L.Linear(3, 3))
     model.forward = lambda x: model.a.b(model.a_b(x))
     with pytest.raises(ArgumentError, match="used as graph input names multiple times"):
-        write_onnx(tmp_path / "w.onnx", model, (3,))
+        export_onnx(model, (3,), tmp_path / "w.onnx")
 
 
 def test_only_files_of_ours_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "w.onnx"
     for _ in range(2):
-        write_onnx(path, Own(lambda self, x: self.l(x)), (4,))
+        export_onnx(Own(lambda self, x: self.l(x)), (4,), path)
     file = onnx.load(path)
     file.producer_name = "another"
     onnx.save(file, path)
     before = path.read_bytes()
     with pytest.raises(FileWriteError, match="was not written by vdprune"):
-        write_onnx(path, Own(lambda self, x: self.l(x)), (4,))
+        export_onnx(Own(lambda self, x: self.l(x)), (4,), path)
     assert path.read_bytes() == before
 
 
 def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ArgumentError, match="-m pip install onnx$"):
-        write_onnx(tmp_path / "w.onnx", Own(lambda self, x: self.l(x)), (4,))
+        export_onnx(Own(lambda self, x: self.l(x)), (4,), tmp_path / "w.onnx")

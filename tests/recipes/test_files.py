@@ -63,6 +63,13 @@ def test_fields_change_one_by_one() -> None:
     assert recipe.teacher.weight == 0.5
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_settings_that_go_together_come_in_any_order(order: tuple[int, int]) -> None:
+    settings = "gradual.epochs=1", "gradual.cuts=[{epoch = 0, compression = 5}]"
+    phase = change_recipe(SHIPPED["magnitude"], [settings[i] for i in order]).phases[1]
+    assert (phase.epochs, phase.cuts[0].compression) == (1, 5)
+
+
 def test_an_empty_value_takes_something_away() -> None:
     assert change_recipe(SHIPPED["strong"], ["teacher="]).teacher is None
     assert change_recipe(SHIPPED["strong"], ["last.augmentation="]).phases[2].augmentation is None

@@ -84,6 +84,21 @@ def test_nothing_is_cut_before_training_without_noise(data: Dataset, name: str) 
     assert model.sparsity().sparsity == 0
 
 
+def test_a_cut_that_would_leave_nothing(data: Dataset) -> None:
+    weights = 300 * 256 + 300 * 100 + 100 * 3
+    dense, gradual = load_recipe("magnitude", "lenet300").phases
+    for compression in (weights, weights + 1):
+        cut = replace(gradual.cuts[0], compression=compression)
+        recipe = replace(PAPER, phases=(dense, replace(gradual, cuts=(cut,))))
+        if compression == weights:
+            start_checkpoint(recipe, "lenet300", data)
+            continue
+        with pytest.raises(
+            ArgumentError, match="gradual: a cut to 107101x .* network's 107,100 weig"
+        ):
+            start_checkpoint(recipe, "lenet300", data)
+
+
 def test_the_other_network_stays_as_it_is(data: Dataset, learned: Checkpoint) -> None:
     before = {name: param.array.copy() for name, param in learned.model.namedparams()}
     started = start_checkpoint(PAPER, "lenet5-bn", data, learned)

@@ -269,6 +269,22 @@ def test_data_of_another_shape_is_refused(data: Dataset, tmp_path: Path) -> None
         TrainingRun(checkpoint, other, tmp_path / "c.h5", CPU, Callbacks())
 
 
+def test_another_run_of_the_same_name_is_noticed(data: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    first, second = start(RECIPE, data, path), start(replace(RECIPE, seed=5), data, path)
+    first.run()
+    written = path.read_bytes()
+    with pytest.raises(
+        FileWriteError, match=r"c\.h5 was written by somebody else, perhaps another"
+    ):
+        second.run()
+    assert path.read_bytes() == written
+    third = start(replace(RECIPE, seed=6), data, path)
+    path.unlink()  # then there is nothing to be lost
+    third.run()
+    assert load_checkpoint(path).recipe["seed"] == 6
+
+
 def test_a_batch_larger_than_the_data_is_refused(data: Dataset, tmp_path: Path) -> None:
     recipe = replace(RECIPE, batch_size=301)
     with pytest.raises(ArgumentError, match="batch_size is 301, there are 300 training examples"):

@@ -61,7 +61,7 @@ def eval_command(
     if not quiet and not json:
         click.echo(f"evaluating on {examples.description}", err=True)
     if not quiet:
-        _tell_of_scale(_scale_of(loaded), data)
+        _tell_of_scale(_scale_of(loaded), data, is_its_own=data.name == loaded.dataset)
     result = describe_file(
         file,
         loaded.kind,
@@ -74,9 +74,10 @@ def eval_command(
     print_result(result, json, examples.description)
 
 
-def _tell_of_scale(scale: float | None, data: "Dataset") -> None:
+def _tell_of_scale(scale: float | None, data: "Dataset", is_its_own: bool) -> None:
     """Say so on standard error where the data may have other numbers than those in training."""
-    if scale is None and data.input_scale != 1:
+    # a packed network has the scale of its own data in the weights of its first layer
+    if scale is None and data.input_scale != 1 and not is_its_own:
         click.echo(
             f"vdprune: the network takes its inputs as they are, and is given the bytes of {data.name}, "
             "0 to 255: if it was trained on other numbers, as on those divided by 255, make an .npz "

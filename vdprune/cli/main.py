@@ -14,6 +14,7 @@ from vdprune.cli.convert import convert_command
 from vdprune.cli.eval import eval_command
 from vdprune.cli.export import export_command
 from vdprune.cli.inspect import inspect_command
+from vdprune.cli.interruption import tell_interrupted, was_interrupted
 from vdprune.cli.options import CONFIG
 from vdprune.cli.plot import plot_command
 from vdprune.cli.prune import prune_command
@@ -25,7 +26,6 @@ from vdprune.version import __version__
 
 DONE = 0
 FAILED = 1
-INTERRUPTED = 130
 _TRACEBACK = "VDPRUNE_TRACEBACK"
 
 
@@ -73,8 +73,7 @@ def main() -> None:
         click.echo(f"vdprune: error: {_one_line(error)}{_where_to_look(error)}", err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("vdprune: interrupted", err=True)
-        code = INTERRUPTED
+        code = tell_interrupted()
     except BrokenPipeError:
         code = _quit_quietly()
     except (VdpruneError, OSError, MemoryError) as error:
@@ -83,12 +82,7 @@ def main() -> None:
         code = FAILED
     except Exception as error:
         _print_traceback()
-        click.echo(
-            f"vdprune: this is a bug: {type(error).__name__}: {_one_line(error)}; please report it "
-            "with what VDPRUNE_TRACEBACK=1 prints",
-            err=True,
-        )
-        code = FAILED
+        code = tell_interrupted() if was_interrupted() else _tell_bug(error)
     gc.freeze()  # or Python goes through all that Numba made before it ends, for half a second
     sys.exit(code or DONE)
 
@@ -106,6 +100,15 @@ def _warn_of_unknown_variables() -> None:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             click.echo(f"vdprune: {name} is set, but there is no such option{hint}", err=True)
+
+
+def _tell_bug(error: Exception) -> int:
+    click.echo(
+        f"vdprune: this is a bug: {type(error).__name__}: {_one_line(error)}; please report it "
+        "with what VDPRUNE_TRACEBACK=1 prints",
+        err=True,
+    )
+    return FAILED
 
 
 def _print_traceback() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from vdprune.cli.interruption import was_interrupted
 from vdprune.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def watching_signals() -> Iterator[list[int]]:
 
     before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        if was_interrupted():  # where an import swallowed it
+            raise KeyboardInterrupt
         yield received
     finally:
         for number, handler in before.items():

@@ -20,6 +20,7 @@ from vdprune.cli.running import how_to_resume, print_run, run_to_the_end, watchi
 
 if TYPE_CHECKING:
     from vdprune.cli.starting import Order
+    from vdprune.recipes.recipe import Recipe
     from vdprune.training.trainer import TrainingRun
 
 
@@ -135,11 +136,25 @@ def train_command(
     if not quiet:
         from vdprune.cli.results import warn_of_collapse
 
-        warn_of_collapse(
-            run.checkpoint.model.sparsity(),
-            "the KL divergence outweighed the data; let the phase's kl_weight grow later or more "
-            "slowly (see --set and --show-recipe), or train on more examples",
+        warn_of_collapse(run.checkpoint.model.sparsity(), _advise(run.recipe))
+
+
+def _advise(recipe: "Recipe") -> str:
+    """Say what took a layer's last weights, and what to do about it."""
+    words = (
+        "the KL divergence outweighed the data",
+        "let the phase's kl_weight grow later or more slowly",
+    )
+    of_cuts = "the recipe's cuts took the last", "let them end at a smaller compression"
+    has_cuts = any(phase.cuts for phase in recipe.phases)
+    if all(phase.kind != "variational" for phase in recipe.phases):
+        words = of_cuts
+    elif has_cuts:
+        words = (
+            f"{words[0]}, or {of_cuts[0]}",
+            f"{words[1]}, or the cuts end at a smaller compression",
         )
+    return f"{words[0]}; {words[1]} (see --set and --show-recipe), or train on more examples"
 
 
 def _print_recipe(order: "Order") -> None:

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vdprune.errors import ArgumentError
-
 if TYPE_CHECKING:
     from vdprune.formats import Weights
 
@@ -17,9 +15,6 @@ FORMATS = {
     "onnx": "weights.onnx",
     "c": "weights.c",
 }
-
-_BY_ENDING = {Path(name).suffix: format for format, name in reversed(FORMATS.items())}
-_BY_ENDING[".npz"] = "csr"
 
 _NO_NOISE = -100.0
 
@@ -37,24 +32,11 @@ def choose_format(format: str | None, out: Path | None) -> str:
     Raises:
         ArgumentError: The file's name does not go with it, or is of no format.
     """
-    from vdprune.formats import ENDINGS
+    from vdprune import formats
 
     if out is None:
         return format or "csr"
-    found = f"{out} ends in {out.suffix or 'nothing'}"
-    if format is None:
-        if out.suffix not in _BY_ENDING:
-            raise ArgumentError(
-                f"{found}, which is of no format: choose {', '.join(sorted(_BY_ENDING))}"
-            )
-        return _BY_ENDING[out.suffix]
-    endings = ENDINGS.get(format, (f".{format}",))
-    if out.suffix not in endings:
-        raise ArgumentError(
-            f"{found}: a file of format {format} ends in {' or '.join(endings)}; without --format the "
-            "ending decides"
-        )
-    return format
+    return formats.choose_format(out, format, {**formats.ENDINGS, "onnx": (".onnx",), "c": (".c",)})
 
 
 def write_weights(out: Path, weights: "Weights", format: str, sparse: bool = False) -> list[Path]:
@@ -72,12 +54,12 @@ def write_weights(out: Path, weights: "Weights", format: str, sparse: bool = Fal
     if format == "onnx":
         from vdprune.conversion import to_variational_dropout
         from vdprune.export import build_chain
-        from vdprune.export.onnx_file import write_onnx
+        from vdprune.export.onnx_file import export_onnx
 
         chain = build_chain(weights)
         # whose weights may be sparse; so little noise that none is masked
         to_variational_dropout(chain, initial_log_sigma2=_NO_NOISE)
-        write_onnx(out, chain, weights.graph.input_shape, sparse)
+        export_onnx(chain, weights.graph.input_shape, out, sparse)
         return [out]
     if format == "c":
         from vdprune.export.c import write_c

@@ -1,6 +1,5 @@
 """From Chainer models to weight files, and back."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from chainer import Chain
@@ -9,14 +8,16 @@ from vdprune.checkpoint import Checkpoint
 from vdprune.errors import ArgumentError
 from vdprune.export.building import build_chain
 from vdprune.export.collecting import collect_chain, collect_checkpoint
-from vdprune.formats import Weights, check_format, save_weights
+from vdprune.export.onnx_file import export_onnx
+from vdprune.export.tracing import check_input_shape
+from vdprune.formats import Weights, choose_format, save_weights
 from vdprune.storage import check_output
 
-__all__ = ["build_chain", "export_chain", "export_weights"]
+__all__ = ["build_chain", "export_chain", "export_onnx", "export_weights"]
 
 
 def export_weights(
-    checkpoint: Checkpoint, path: str | Path, format: str = "csr", dtype: str = "float32"
+    checkpoint: Checkpoint, path: str | Path, format: str | None = None, dtype: str = "float32"
 ) -> Weights:
     """Write a checkpoint's network to a weight file.
 
@@ -34,7 +35,7 @@ def export_weights(
             float16 does not reach as far as the numbers do.
         FileWriteError: The file can't be written, or is there and not vdprune's.
     """
-    check_format(Path(path), format)
+    format = choose_format(Path(path), format)
     check_output(Path(path))
     if dtype not in ("float32", "float16"):
         raise ArgumentError(f"there is no dtype {dtype!r} for weights: choose float32 or float16")
@@ -46,7 +47,7 @@ def export_weights(
 
 
 def export_chain(
-    chain: Chain, input_shape: tuple[int, ...], path: str | Path, format: str = "csr"
+    chain: Chain, input_shape: tuple[int, ...], path: str | Path, format: str | None = None
 ) -> Weights:
     """Write a Chainer model of one's own to a weight file.
 
@@ -61,17 +62,14 @@ def export_chain(
         What was written.
 
     Raises:
-        ArgumentError: There is no such format, the file's ending does not go with it, or the model has
-            no variational layers, can't be run on such an example, or does what a weight file can't
-            say: see `vdprune.graph`.
+        ArgumentError: There is no such format or ending, the file's ending does not go with it, or the
+            model has no variational layers, can't be run on such an example, or does what a weight file
+            can't say: see `vdprune.graph`.
         FileWriteError: The file can't be written, or is there and not vdprune's.
     """
-    check_format(Path(path), format)
+    format = choose_format(Path(path), format)
     check_output(Path(path))
-    if not isinstance(input_shape, Sequence):
-        raise ArgumentError(
-            f"input_shape is {input_shape!r}: it must be the shape of one example, as (784,)"
-        )
+    check_input_shape(input_shape)
     weights = collect_chain(chain, input_shape)
     save_weights(path, weights, format)
     return weights

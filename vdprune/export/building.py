@@ -6,7 +6,7 @@ from typing import Any
 import chainer.functions as F
 import chainer.links as L
 import numpy
-from chainer import Chain, Link
+from chainer import Chain, Link, as_array
 
 from vdprune.formats import Weights
 from vdprune.graph import Node, find_shapes
@@ -54,11 +54,13 @@ class GraphChain(Chain):
         """Run the network.
 
         Args:
-            x: Examples, shape (batch, *input_shape).
+            x: Examples, shape (batch, *input_shape), any numeric dtype.
 
         Returns:
             Variable of its results, shape (batch, outputs).
         """
+        if self._steps[0][0].operation != "scaling" and x.dtype.kind != "f":
+            x = as_array(x).astype(numpy.float32)
         values = [x]
         for node, path in self._steps:
             inputs = [values[i] for i in node.inputs]

@@ -12,7 +12,7 @@ from vdprune.errors import ArgumentError
 from vdprune.export.c_calls import Calls, make_harmless, tell_shape
 from vdprune.formats.weights import Weights
 from vdprune.runtime.layers import Layers, make_layers
-from vdprune.storage import MARK, check_marked, write_atomically
+from vdprune.storage import MARK, check_marked, write_together
 from vdprune.version import __version__
 
 _HEADER = """\
@@ -123,8 +123,7 @@ def write_c(path: Path, weights: Weights) -> list[Path]:
         arrays="\n".join(calls.arrays),
         calls="\n".join(f"    {call};" for call in calls.calls),
     )
-    write_atomically(header, _HEADER.format(**names, **sizes).encode())
-    write_atomically(path, source.encode())
+    write_together({header: _HEADER.format(**names, **sizes).encode(), path: source.encode()})
     return [path, header]
 
 

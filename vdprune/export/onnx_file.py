@@ -11,6 +11,7 @@ from chainer import Chain, Variable
 
 from vdprune.conversion import named_variational_links, to_ordinary
 from vdprune.errors import ArgumentError
+from vdprune.export.tracing import check_input_shape
 from vdprune.storage import MARK, check_marked, check_writable, write_atomically
 from vdprune.version import __version__
 
@@ -21,8 +22,8 @@ _BATCHES = 2, 3  # what differs between a model of two examples and one of three
 _TOLERANCE = 1e-4  # of the largest number of a result
 
 
-def write_onnx(
-    path: Path, chain: Chain, input_shape: tuple[int, ...], sparse: bool = False
+def export_onnx(
+    chain: Chain, input_shape: tuple[int, ...], path: str | Path, sparse: bool = False
 ) -> None:
     """Write a Chainer model as an ONNX file of opset 11; the batch is of any size.
 
@@ -37,9 +38,9 @@ def write_onnx(
     them such weights are no tensors.
 
     Args:
-        path: The file.
         chain: The model; weights above their layer's threshold are written as zero, or not at all.
         input_shape: Shape of one example.
+        path: The file.
         sparse: Whether the variational layers' weights are written without their zeros.
 
     Raises:
@@ -47,7 +48,8 @@ def write_onnx(
             write for a batch of any size.
         FileWriteError: The file can't be written, or one that vdprune did not write is in its place.
     """
-    onnx = load_onnx()
+    onnx, path = load_onnx(), Path(path)
+    check_input_shape(input_shape)
     check_writable(path)
     check_marked(path)
     model = chain.copy("copy")

@@ -11,7 +11,7 @@ import numpy
 
 from vdprune.errors import ArgumentError
 from vdprune.export.building import build_chain
-from vdprune.export.onnx_file import INPUT, write_onnx
+from vdprune.export.onnx_file import INPUT, export_onnx
 from vdprune.formats import Weights
 
 
@@ -33,7 +33,7 @@ def make_onnx_session(weights: Weights, threads: int) -> Callable[[numpy.ndarray
     options.intra_op_num_threads = threads
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        write_onnx(path, build_chain(weights), weights.graph.input_shape)
+        export_onnx(build_chain(weights), weights.graph.input_shape, path)
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )

@@ -1,5 +1,6 @@
 """The graph of a Chainer model, found by running it on an example."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import chainer
@@ -15,6 +16,21 @@ from vdprune.graph.graph import Array
 from vdprune.links import InputScaling
 
 _BATCH = 2  # so that a shape with the batch in it is told from one without
+
+
+def check_input_shape(input_shape: tuple[int, ...]) -> None:
+    """Make sure that what is given for the shape of one example can be one.
+
+    Args:
+        input_shape: The shape.
+
+    Raises:
+        ArgumentError: It is something else.
+    """
+    if not isinstance(input_shape, Sequence):
+        raise ArgumentError(
+            f"input_shape is {input_shape!r}: it must be the shape of one example, as (784,)"
+        )
 
 
 def trace(model: Chain, input_shape: tuple[int, ...]) -> tuple[Graph, dict[str, numpy.ndarray]]:

@@ -1,7 +1,7 @@
 """Weight files: what a pruned network is shipped as. Nothing here needs Chainer."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.formats.weights import Weights
 from vdprune.storage import HDF5, PACKED, tell_unreadable
 
-__all__ = ["ENDINGS", "Weights", "check_format", "is_weight_file", "load_weights", "save_weights"]
+__all__ = ["ENDINGS", "Weights", "choose_format", "is_weight_file", "load_weights", "save_weights"]
 
 # What files of each format end in, the usual ending first.
 ENDINGS = {
@@ -29,28 +29,45 @@ _TAKEN = {"graph", "header", "file"}
 _BEGINNINGS = {b"PK": ".npz", PACKED: ".packed", HDF5: ".h5"}
 
 
-def check_format(path: Path, format: str) -> None:
-    """Make sure that there is such a format, before the work that the file is for is done.
+def choose_format(
+    path: Path, format: str | None = None, endings: Mapping[str, tuple[str, ...]] = ENDINGS
+) -> str:
+    """Choose the format of a file, before the work that the file is for is done.
 
     Args:
         path: The file.
-        format: As for `save_weights`.
+        format: The one that is asked for; None for the first one that has files of this ending.
+        endings: The formats, each with what its files end in.
+
+    Returns:
+        The format.
 
     Raises:
         ArgumentError: There is no such format, or its files end otherwise.
     """
-    if format not in ENDINGS:
+    found = f"{path} ends in {path.suffix or 'nothing'}"
+    by_ending = {ending: name for name in reversed(list(endings)) for ending in endings[name]}
+    is_made_of_one = {path.suffix, f".{format}"} & {".onnx", ".c"}
+    hint = "; `vdprune convert` makes .onnx and .c of a weight file" if is_made_of_one else ""
+    if format is None:
+        if path.suffix in by_ending:
+            return by_ending[path.suffix]
         raise ArgumentError(
-            f"there is no weight format {format!r}: choose from {', '.join(ENDINGS)}"
+            f"{found}, which is of no format: choose {', '.join(sorted(by_ending))}{hint}"
         )
-    if path.suffix not in ENDINGS[format]:
+    if format not in endings:
         raise ArgumentError(
-            f"{path} ends in {path.suffix or 'nothing'}: a weight file of format {format} ends in "
-            f"{' or '.join(ENDINGS[format])}"
+            f"there is no weight format {format!r}: choose from {', '.join(endings)}{hint}"
         )
+    if path.suffix in endings[format]:
+        return format
+    raise ArgumentError(
+        f"{found}: a file of format {format} ends in {' or '.join(endings[format])}; without a format "
+        "the ending decides"
+    )
 
 
-def save_weights(path: str | Path, weights: Weights, format: str = "csr") -> None:
+def save_weights(path: str | Path, weights: Weights, format: str | None = None) -> None:
     """Write a weight file.
 
     Args:
@@ -58,7 +75,8 @@ def save_weights(path: str | Path, weights: Weights, format: str = "csr") -> Non
         weights: What it shall hold.
         format: ``csr`` for compressed sparse rows or ``dense`` for arrays with their zeros, both in
             .h5 or .npz; ``packed`` for the smallest file, of weights that were quantised before;
-            ``safetensors``, dense under PyTorch's names.
+            ``safetensors``, dense under PyTorch's names. None for that of the file's ending, csr for
+            .h5 and .npz.
 
     Raises:
         ArgumentError: There is no such format, its files end otherwise, it can't hold these weights,
@@ -66,7 +84,7 @@ def save_weights(path: str | Path, weights: Weights, format: str = "csr") -> Non
         FileWriteError: The file can't be written.
     """
     path = Path(path)
-    check_format(path, format)
+    format = choose_format(path, format)
     taken = {array.split("/")[0] for array in (*weights.weights, *weights.others)} & _TAKEN
     if taken:
         raise ArgumentError(

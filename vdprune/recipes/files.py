@@ -98,8 +98,7 @@ def change_recipe(recipe: Recipe, settings: list[str]) -> Recipe:
         if not equals or not path.strip():
             raise ArgumentError(f"{setting!r} sets nothing: give FIELD=VALUE")
         change_table(table, path.strip(), _parse(text.strip()))
-        recipe = from_table(table)
-    return recipe
+    return from_table(table)  # all of them together, which one by one might not go with the rest
 
 
 def _parse(text: str) -> Any:

@@ -6,6 +6,7 @@ import numpy
 from chainer import as_array
 
 from vdprune.archs import build_arch
+from vdprune.chain import VariationalDropoutChain
 from vdprune.checkpoint import Checkpoint
 from vdprune.datasets import Dataset
 from vdprune.errors import ArgumentError
@@ -33,7 +34,8 @@ def start_checkpoint(
         The checkpoint of the untrained network.
 
     Raises:
-        ArgumentError: There is no such arch, it can't take the data, or ``init`` is another network.
+        ArgumentError: There is no such arch, it can't take the data, ``init`` is another network, or a
+            cut would leave no weight.
     """
     numpy.random.seed(recipe.seed)
     kwargs = {
@@ -48,6 +50,7 @@ def start_checkpoint(
     model.to_variational_dropout(
         loga_threshold=recipe.threshold, initial_log_sigma2=recipe.initial_log_sigma2
     )
+    _check_cuts(recipe, model)
     if recipe.phases[0].kind != "variational":
         for _, link in model.named_variational_links():
             link.log_sigma2.array[...] = _NO_NOISE
@@ -66,6 +69,17 @@ def start_checkpoint(
         recipe.threshold,
         earlier_recipes=earlier,
     )
+
+
+def _check_cuts(recipe: Recipe, model: VariationalDropoutChain) -> None:
+    weights = sum(link.W.size for _, link in model.named_variational_links())
+    for phase in recipe.phases:
+        for plan in phase.cuts:
+            if plan.compression is not None and plan.compression > weights:
+                raise ArgumentError(
+                    f"the phase {phase.name}: a cut to {plan.compression:g}x would leave none of the "
+                    f"network's {weights:,} weights: give it a compression of {weights:,} or less"
+                )
 
 
 def check_data(checkpoint: Checkpoint, dataset: Dataset, batch_size: int) -> None:

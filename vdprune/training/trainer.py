@@ -36,6 +36,7 @@ from vdprune.training.extensions import (
 from vdprune.training.files import best_path
 from vdprune.training.lessons import Lessons
 from vdprune.training.multi_step import MultiStepUpdater
+from vdprune.training.own_file import OwnFile
 from vdprune.training.phases import configure_links, enter_phase, make_optimizer
 from vdprune.training.start import check_data
 from vdprune.training.state import load_state, save_state
@@ -70,6 +71,7 @@ class TrainingRun:
         self.checkpoint = checkpoint
         self.dataset = dataset
         self.out = out
+        self._own_file = OwnFile(out)
         self.recipe = from_table(checkpoint.recipe)
         self.device = device
         self.was_on: str | None = None  # a resumed run's device before
@@ -185,7 +187,7 @@ class TrainingRun:
             TrainingInterruptedError: Asked to stop, the checkpoint was written.
             NonFiniteLossError: The loss went astray; the checkpoint is that of the epoch before.
             DeviceError: The GPU ran out of memory or failed; likewise.
-            FileWriteError: The checkpoint can't be written; the one before is untouched.
+            FileWriteError: The checkpoint can't be written, or another run wrote it; it is untouched.
         """
         try:
             # What overflows ends in a loss that is not finite, which says more than NumPy does.
@@ -305,7 +307,9 @@ class TrainingRun:
                 self._iteration,
             )
 
+        self._own_file.check()
         save_checkpoint(self.out, self.checkpoint, save_training)
+        self._own_file.remember()
         self._kept = self._name_state()
 
     def _name_state(self) -> str:

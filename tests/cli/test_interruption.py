@@ -1,0 +1,89 @@
+"""Ctrl-C at odd places, each in a process of its own."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vdprune.cli import interruption
+from vdprune.cli.running import watching_signals
+
+BEGIN = """
+import atexit, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what started us may ignore it
+
+def interrupt(name="", *_):
+    if name == WHERE:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:  # as some extension modules do
+            raise ImportError("failed to import") from None
+
+class Finder:
+    find_spec = staticmethod(interrupt)
+"""
+IMPORTING = f"""{BEGIN}
+sys.meta_path.insert(0, Finder())
+from vdprune.cli.entry import main
+main()
+"""
+DESTROYING = f"""{BEGIN}
+from vdprune.cli.interruption import watch_interruptions
+
+class Left:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+watch_interruptions()
+try:
+    left = Left()
+    del left
+    time.sleep(20)
+except KeyboardInterrupt:
+    print("raised")
+"""
+ENDING = f"""{BEGIN}
+atexit.register(signal.raise_signal, signal.SIGINT)
+from vdprune.cli.entry import main
+main()
+"""
+
+
+def run_python(code: str, *args: object) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, timeout=60
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("module", ["click", "h5py", "vdprune.cli.loading"])
+def test_while_something_is_imported(trained: Path, module: str) -> None:
+    found = run_python(f"WHERE = {module!r}{IMPORTING}", "inspect", trained / "checkpoint.h5")
+    assert found == (130, "", "vdprune: interrupted\n")
+
+
+def test_an_import_that_fails_by_itself_is_told() -> None:
+    code = "import sys; sys.modules['click'] = None; from vdprune.cli.entry import main; main()"
+    returncode, _, message = run_python(code, "--version")
+    assert returncode == 1
+    assert "import of click halted" in message
+
+
+def test_in_a_destructor_it_is_raised_a_little_later() -> None:
+    assert run_python(f"WHERE = ''{DESTROYING}") == (0, "raised\n", "")
+
+
+def test_when_all_is_done() -> None:
+    returncode, text, message = run_python(f"WHERE = ''{ENDING}", "--version")
+    assert (returncode, message) == (0, "")
+    assert text.startswith("vdprune ")
+
+
+def test_one_that_was_swallowed_before_training_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(interruption, "_received", [signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt), watching_signals():
+        pytest.fail("it went on")
+    assert signal.getsignal(signal.SIGINT) is before
