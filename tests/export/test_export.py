@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -222,6 +223,22 @@ def test_the_ending_decides(tmp_path: Path) -> None:
         assert any("indptr" in name for name in arrays)
     with pytest.raises(ArgumentError, match="quantise them first"):
         export_weights(make_checkpoint(), tmp_path / "w.packed")
+
+
+def test_bits_are_for_packed_files(tmp_path: Path) -> None:
+    model = make_checkpoint().model
+    with pytest.raises(ArgumentError, match="bits is 3, the format csr: bits are for packed files"):
+        export_chain(model, (1, 3, 3), tmp_path / "w.h5", bits=3)
+    assert not list(tmp_path.iterdir())
+    pytest.importorskip("constriction", reason="packed files need it")
+    export_chain(model, (1, 3, 3), tmp_path / "w.packed", bits=3)
+    for found in load_weights(tmp_path / "w.packed").weights.values():
+        assert len(numpy.unique(found[found != 0])) <= 2**3
+
+
+def test_what_is_shown_of_weights_is_short(tmp_path: Path) -> None:
+    shown = repr(export_weights(make_checkpoint("lenet300"), tmp_path / "w.h5"))
+    assert re.fullmatch("<Weights of lenet300: [0-9,]+ of 33,000 nonzero>", shown)
 
 
 def test_other_encodings_are_refused(tmp_path: Path) -> None:

@@ -200,6 +200,16 @@ def test_two_parameters_of_one_name_are_refused(tmp_path: Path) -> None:
         export_onnx(model, (3,), tmp_path / "w.onnx")
 
 
+def test_arguments_in_another_order(tmp_path: Path) -> None:
+    another: Any = Own(lambda self, x: self.l(x)), str(tmp_path / "w.onnx")
+    with pytest.raises(
+        ArgumentError, match=r"input_shape is '.*w\.onnx': it must be the shape of one"
+    ):
+        export_onnx(another[0], another[1], tmp_path / "w.onnx")
+    export_onnx(another[0], (4,), another[1])
+    assert onnx.load(another[1]).graph.output[0].name == "output"
+
+
 def test_only_files_of_ours_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "w.onnx"
     for _ in range(2):

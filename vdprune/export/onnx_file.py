@@ -48,8 +48,8 @@ def export_onnx(
             write for a batch of any size.
         FileWriteError: The file can't be written, or one that vdprune did not write is in its place.
     """
-    onnx, path = load_onnx(), Path(path)
     check_input_shape(input_shape)
+    onnx, path = load_onnx(), Path(path)
     check_writable(path)
     check_marked(path)
     model = chain.copy("copy")

@@ -27,7 +27,7 @@ def check_input_shape(input_shape: tuple[int, ...]) -> None:
     Raises:
         ArgumentError: It is something else.
     """
-    if not isinstance(input_shape, Sequence):
+    if not isinstance(input_shape, Sequence) or isinstance(input_shape, str):
         raise ArgumentError(
             f"input_shape is {input_shape!r}: it must be the shape of one example, as (784,)"
         )

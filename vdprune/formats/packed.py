@@ -167,7 +167,8 @@ def _check_arrays(arrays: dict[str, numpy.ndarray]) -> None:
         if values > MOST_VALUES:
             raise ArgumentError(
                 f"{path} has {values:,} distinct values: a packed file holds up to {MOST_VALUES} of "
-                "each array; quantise them first, as `vdprune export CHECKPOINT --format packed` does"
+                "each array; quantise them first, as `vdprune export CHECKPOINT --format packed` does, "
+                "or vdprune.export_chain(..., bits=5) in Python"
             )
 
 

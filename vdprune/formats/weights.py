@@ -14,7 +14,7 @@ FORMAT_VERSION = 1
 HEADER_FIELDS = ("arch", "arch_kwargs", "dataset", "input_shape", "threshold", "layers", "encoding")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Weights:
     """A pruned network's arrays.
 
@@ -31,6 +31,12 @@ class Weights:
     graph: Graph
     weights: dict[str, numpy.ndarray]
     others: dict[str, numpy.ndarray]
+
+    def __repr__(self) -> str:
+        """Tell the network's name and counts; its arrays would fill the screen."""
+        found = self.sparsity()
+        arch = self.header.get("arch", "a network")
+        return f"<Weights of {arch}: {found.nonzero:,} of {found.weights:,} nonzero>"
 
     def in_float16(self) -> "Weights":
         """Round all arrays to half the bytes, with 11 significant bits.
