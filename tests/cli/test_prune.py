@@ -116,6 +116,23 @@ def test_network_with_nothing_left_goes_down_the_chain(run: Run, trained: Path) 
     assert found["error"] == pytest.approx(100 * 2 / 3)
 
 
+@pytest.mark.parametrize("command", ["prune", "export"])
+def test_training_that_is_not_done_is_told_of(
+    run: Run, trained: Path, tmp_path: Path, command: str
+) -> None:
+    shutil.copy(trained / "checkpoint.h5", tmp_path / "night.h5")
+    assert "not done" not in run(command, "night.h5", "--out", "out.h5").stderr
+    with h5py.File(tmp_path / "night.h5", "r+") as file:
+        file["training"].attrs["epoch"] = 4
+    result = run(command, "night.h5", "--out", "out.h5")
+    assert result.returncode == 0
+    assert result.stderr.startswith(
+        "vdprune: night.h5 is that of epoch 4 of 10: its training is not done, `vdprune train --resume "
+        "--out night.h5` goes on with it\n"
+    )
+    assert "not done" not in run(command, "night.h5", "--out", "out.h5", "--quiet").stderr
+
+
 def test_a_target_that_leaves_no_weight_is_refused(run: Run, trained: Path, tmp_path: Path) -> None:
     checkpoint = trained / "checkpoint.h5"
     result = run("prune", checkpoint, "--target-sparsity", "0.9999999")

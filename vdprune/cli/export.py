@@ -13,7 +13,7 @@ from vdprune.cli.options import (
     dataset_options,
     output_options,
 )
-from vdprune.cli.running import load_runtime
+from vdprune.cli.running import load_runtime, tell_of_unfinished
 from vdprune.cli.writing import FORMATS, choose_format, write_weights
 from vdprune.errors import ArgumentError
 
@@ -129,6 +129,8 @@ def export_command(
     check_out(out, checkpoint)
     if format == "packed":
         load_constriction()  # or say that it is missing before anything takes time
+    if not quiet:
+        tell_of_unfinished(checkpoint, loaded.recipe)
     threshold = noise_threshold(loaded.model, loaded.threshold)
     if not loaded.pruned and not quiet and threshold is not None:
         click.echo(

@@ -17,7 +17,13 @@ from vdprune.cli.options import (
     output_options,
     threads_option,
 )
-from vdprune.cli.running import how_to_resume, print_run, run_to_the_end, watching_signals
+from vdprune.cli.running import (
+    how_to_resume,
+    print_run,
+    run_to_the_end,
+    tell_of_unfinished,
+    watching_signals,
+)
 
 if TYPE_CHECKING:
     from vdprune.checkpoint import Checkpoint
@@ -89,6 +95,8 @@ def prune_command(
     loaded = load_checkpoint(checkpoint)
     check_checkpoint_name(out)
     check_out(out, checkpoint)
+    if not quiet:
+        tell_of_unfinished(checkpoint, loaded.recipe)
     if target_sparsity is not None:
         threshold = pruning.threshold_for_sparsity(loaded.model, target_sparsity)
     pruned = pruning.prune(loaded, threshold)

@@ -114,6 +114,25 @@ def how_to_resume(out: Path, data_root: Path | None, gpu: int | None, threads: i
     return f"`{' '.join(['vdprune train --resume', *given])}`"
 
 
+def tell_of_unfinished(path: Path, recipe: dict[str, Any]) -> None:
+    """Say so on standard error where a checkpoint's training is not done.
+
+    Args:
+        path: The checkpoint.
+        recipe: Its recipe's fields.
+    """
+    from vdprune.checkpoint import count_epochs
+    from vdprune.recipes.tables import from_table
+
+    done, epochs = count_epochs(path), from_table(recipe).epochs
+    if done is not None and done < epochs:
+        click.echo(
+            f"vdprune: {path} is that of epoch {done} of {epochs}: its training is not done, "
+            f"{how_to_resume(path, None, None, None)} goes on with it",
+            err=True,
+        )
+
+
 @contextmanager
 def watching_signals() -> Iterator[list[int]]:
     """Collect Ctrl-C and SIGTERM, to stop between two steps; a second one stops at once."""
