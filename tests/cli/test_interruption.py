@@ -11,7 +11,7 @@ from vdprune.cli import interruption
 from vdprune.cli.running import watching_signals
 
 BEGIN = """
-import atexit, signal, sys, time
+import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what started us may ignore it
 
 def interrupt(name="", *_):
@@ -45,9 +45,14 @@ except KeyboardInterrupt:
     print("raised")
 """
 ENDING = f"""{BEGIN}
-atexit.register(signal.raise_signal, signal.SIGINT)
+import gc
 from vdprune.cli.entry import main
-main()
+if WHERE == "end":
+    gc.freeze = lambda: signal.raise_signal(signal.SIGINT)
+try:
+    main()
+finally:
+    signal.raise_signal(signal.SIGINT)
 """
 
 
@@ -75,9 +80,12 @@ def test_in_a_destructor_it_is_raised_a_little_later() -> None:
     assert run_python(f"WHERE = ''{DESTROYING}") == (0, "raised\n", "")
 
 
-def test_when_all_is_done() -> None:
-    returncode, text, message = run_python(f"WHERE = ''{ENDING}", "--version")
-    assert (returncode, message) == (0, "")
+@pytest.mark.parametrize(
+    ("where", "code", "told"), [("after", 0, ""), ("end", 130, "vdprune: interrupted\n")]
+)
+def test_when_all_is_done(where: str, code: int, told: str) -> None:
+    returncode, text, message = run_python(f"WHERE = {where!r}{ENDING}", "--version")
+    assert (returncode, message) == (code, told)
     assert text.startswith("vdprune ")
 
 

@@ -33,6 +33,14 @@ def test_it_is_its_definition(
     numpy.testing.assert_allclose(gradient, mixed, rtol=close, atol=close * max(1, temperature))
 
 
+def test_large_logits_leave_no_rounding_in_a_small_divergence() -> None:
+    teacher = numpy.random.default_rng(0).integers(-2000, 2000, (50, 10)) / 1024
+    y = (teacher + 3000).astype("f4")  # which float32 holds to the last digit
+    assert (y - 3000 == teacher).all()
+    found = distil(y, teacher.astype("f4"), 3.0, 0.5, numpy.zeros((50, 10), "f4"))
+    assert abs(found) < 1e-5
+
+
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])
 def test_what_is_not_finite_is_not_lost(place: int, value: float) -> None:

@@ -21,5 +21,7 @@ def main() -> None:
         sys.exit(tell_interrupted())
     try:
         run()
+    except KeyboardInterrupt:  # after the result was told
+        sys.exit(tell_interrupted())
     finally:
         ignore_interruptions()  # or one would take the exit code of what is done
