@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vdprune.chain_evaluation import evaluate as evaluate
     from vdprune.checkpoint import load_checkpoint as load_checkpoint
     from vdprune.checkpoint import save_checkpoint as save_checkpoint
+    from vdprune.conversion import named_variational_links as named_variational_links
     from vdprune.conversion import to_cpu_sparse as to_cpu_sparse
     from vdprune.conversion import to_variational_dropout as to_variational_dropout
     from vdprune.datasets import load_dataset as load_dataset
@@ -54,6 +55,7 @@ _HOMES = {
     "load_checkpoint": "vdprune.checkpoint",
     "load_dataset": "vdprune.datasets",
     "load_weights": "vdprune.formats",
+    "named_variational_links": "vdprune.conversion",
     "prune": "vdprune.pruning",
     "save_checkpoint": "vdprune.checkpoint",
     "to_cpu_sparse": "vdprune.conversion",

@@ -31,7 +31,7 @@ def prune(checkpoint: Checkpoint, threshold: float | None = None) -> Checkpoint:
         raise ArgumentError(
             "prune takes a Checkpoint, as load_checkpoint returns it, not a "
             f"{type(checkpoint).__name__}: in a model of your own set loga_threshold of each of "
-            "named_variational_links(); export_chain leaves out what is above it"
+            "vdprune.named_variational_links(model); export_chain leaves out what is above it"
         )
     if threshold is None:
         threshold = checkpoint.threshold

@@ -127,7 +127,7 @@ def test_training_that_is_not_done_is_told_of(
     result = run(command, "night.h5", "--out", "out.h5")
     assert result.returncode == 0
     assert result.stderr.startswith(
-        "vdprune: night.h5 is that of epoch 4 of 10: its training is not done, `vdprune train --resume "
+        "vdprune: night.h5: 4 of 10 epochs are done, its training is not; `vdprune train --resume "
         "--out night.h5` goes on with it\n"
     )
     assert "not done" not in run(command, "night.h5", "--out", "out.h5", "--quiet").stderr

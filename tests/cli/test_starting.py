@@ -18,7 +18,7 @@ from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdprune.cli.progress import Progress
 from vdprune.cli.starting import Order, resume_run, start_run
 from vdprune.datasets import load_dataset
-from vdprune.errors import ArgumentError, FileFormatError
+from vdprune.errors import ArgumentError, FileFormatError, FileWriteError
 from vdprune.pruning import prune
 from vdprune.recipes.files import load_recipe
 from vdprune.training import warped_copies
@@ -319,3 +319,18 @@ def test_epochs_after_a_training_are_numbered_on(
     assert "2 epochs of training came before: those of this run are numbered from 3 on" in (
         capsys.readouterr().err
     )
+
+
+def test_what_another_run_wrote_while_the_teacher_was_trained_stays(order: Order) -> None:
+    begun: list[Path] = []
+
+    def write_it_once() -> bool:
+        if not begun and TEACHER.exists():
+            begun.append(OUT)
+            prepare(start_run, replace(order, recipe="tutor.toml")).run()
+        return False
+
+    with pytest.raises(FileWriteError, match=r"checkpoint\.h5 was changed while this run went on"):
+        prepare(start_run, order, write_it_once)
+    assert begun == [OUT]
+    assert load_checkpoint(OUT).recipe["name"] == "tutor"

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import chainer
 import numpy
@@ -227,6 +228,12 @@ def test_the_ending_decides(tmp_path: Path) -> None:
 
 def test_bits_are_for_packed_files(tmp_path: Path) -> None:
     model = make_checkpoint().model
+    wrong: Any
+    for wrong in (2.5, True):
+        with pytest.raises(
+            ArgumentError, match=f"bits is {wrong}: it must be a whole number, 1 to 8"
+        ):
+            export_chain(model, (1, 3, 3), tmp_path / "w.packed", bits=wrong)
     with pytest.raises(ArgumentError, match="bits is 3, the format csr: bits are for packed files"):
         export_chain(model, (1, 3, 3), tmp_path / "w.h5", bits=3)
     assert not list(tmp_path.iterdir())

@@ -136,9 +136,16 @@ def test_a_file_with_sparse_weights(tmp_path: Path) -> None:
 
 def test_the_same_model_makes_the_same_bytes(tmp_path: Path) -> None:
     model = make_residual()
-    for name in ("a", "b"):
-        export_onnx(model, (2, 8, 8), tmp_path / name, sparse=True)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    paths = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    for path in paths:
+        export_onnx(model, (2, 8, 8), path, sparse=True)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_other_endings_are_refused(tmp_path: Path) -> None:
+    """A checkpoint says vdprune, too, and would be replaced."""
+    with pytest.raises(ArgumentError, match=r"w\.h5 ends in \.h5: an ONNX file ends in \.onnx"):
+        export_onnx(make_residual(), (2, 8, 8), tmp_path / "w.h5")
 
 
 @pytest.mark.parametrize(

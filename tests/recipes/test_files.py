@@ -63,6 +63,21 @@ def test_fields_change_one_by_one() -> None:
     assert recipe.teacher.weight == 0.5
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("gradual.name=3", "dense.epochs=1", "3 is not text"),
+        ("phases=3", "dense.epochs=1", "3 is not a list of tables"),
+        ("phases=[3]", "dense.epochs=1", "3 is not"),
+        ("phases=[{epochs=3}]", "dense.epochs=1", "name"),
+        ("gradual.cuts=3", "gradual.cuts.0.by=magnitude", "3 is not a list of tables"),
+    ],
+)
+def test_what_was_set_wrong_before_is_told(first: str, second: str, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        change_recipe(SHIPPED["magnitude"], [first, second])
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_settings_that_go_together_come_in_any_order(order: tuple[int, int]) -> None:
     settings = "gradual.epochs=1", "gradual.cuts=[{epoch = 0, compression = 5}]"

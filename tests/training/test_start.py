@@ -94,7 +94,7 @@ def test_a_cut_that_would_leave_nothing(data: Dataset) -> None:
             start_checkpoint(recipe, "lenet300", data)
             continue
         with pytest.raises(
-            ArgumentError, match="gradual: a cut to 107101x .* network's 107,100 weig"
+            ArgumentError, match="gradual: a cut to 107,101x .* network's 107,100 weig"
         ):
             start_checkpoint(recipe, "lenet300", data)
 

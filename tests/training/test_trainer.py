@@ -275,7 +275,7 @@ def test_another_run_of_the_same_name_is_noticed(data: Dataset, tmp_path: Path) 
     first.run()
     written = path.read_bytes()
     with pytest.raises(
-        FileWriteError, match=r"c\.h5 was written by somebody else, perhaps another"
+        FileWriteError, match=r"c\.h5 was changed while this run went on, perhaps by an"
     ):
         second.run()
     assert path.read_bytes() == written
@@ -283,6 +283,18 @@ def test_another_run_of_the_same_name_is_noticed(data: Dataset, tmp_path: Path) 
     path.unlink()  # then there is nothing to be lost
     third.run()
     assert load_checkpoint(path).recipe["seed"] == 6
+
+
+def test_the_best_network_of_another_run_of_the_same_name_stays(
+    data: Dataset, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, validation=50)
+    runs = [start(replace(recipe, seed=seed), data, tmp_path / "c.h5") for seed in (0, 1)]
+    runs[0].run()
+    best = (tmp_path / "c.best.h5").read_bytes()
+    with pytest.raises(FileWriteError):
+        runs[1].run()
+    assert (tmp_path / "c.best.h5").read_bytes() == best
 
 
 def test_a_batch_larger_than_the_data_is_refused(data: Dataset, tmp_path: Path) -> None:

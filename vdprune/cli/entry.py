@@ -20,6 +20,8 @@ def main() -> None:
             raise
         sys.exit(tell_interrupted())
     try:
+        if was_interrupted():
+            raise KeyboardInterrupt
         run()
     except KeyboardInterrupt:  # after the result was told
         sys.exit(tell_interrupted())

@@ -1,6 +1,5 @@
 """Ctrl-C, so that none is lost and each is told in one line."""
 
-import _thread
 import signal
 import sys
 import threading
@@ -40,7 +39,8 @@ def _receive(number: int, frame: Any) -> None:
 
 def _raise_again(error: Any) -> None:
     if issubclass(error.exc_type, KeyboardInterrupt):
-        timer = threading.Timer(_AGAIN, _thread.interrupt_main)
+        main = threading.main_thread().ident
+        timer = threading.Timer(_AGAIN, signal.pthread_kill, (main, signal.SIGINT))  # wakes it, too
         timer.daemon = True
         timer.start()
     else:
@@ -53,5 +53,6 @@ def tell_interrupted() -> int:
     Returns:
         The exit code.
     """
-    print("vdprune: interrupted", file=sys.stderr)
+    if sys.stderr is not None:  # or it would go to standard output
+        print("vdprune: interrupted", file=sys.stderr)
     return INTERRUPTED

@@ -78,8 +78,7 @@ def main() -> None:
         code = _quit_quietly()
     except (VdpruneError, OSError, MemoryError) as error:
         _print_traceback()
-        click.echo(f"vdprune: error: {_one_line(error)}", err=True)
-        code = FAILED
+        code = tell_interrupted() if was_interrupted() else _tell_error(error)
     except Exception as error:
         _print_traceback()
         code = tell_interrupted() if was_interrupted() else _tell_bug(error)
@@ -100,6 +99,11 @@ def _warn_of_unknown_variables() -> None:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             click.echo(f"vdprune: {name} is set, but there is no such option{hint}", err=True)
+
+
+def _tell_error(error: Exception) -> int:
+    click.echo(f"vdprune: error: {_one_line(error)}", err=True)
+    return FAILED
 
 
 def _tell_bug(error: Exception) -> int:

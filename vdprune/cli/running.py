@@ -57,6 +57,7 @@ def run_to_the_end(
     finally:
         progress.end()
     if run.checkpoint.pruned:  # fine-tuning is done: what it needed to go on is needed no more
+        run.own_file.check()
         save_checkpoint(run.out, run.checkpoint)
 
 
@@ -127,7 +128,7 @@ def tell_of_unfinished(path: Path, recipe: dict[str, Any]) -> None:
     done, epochs = count_epochs(path), from_table(recipe).epochs
     if done is not None and done < epochs:
         click.echo(
-            f"vdprune: {path} is that of epoch {done} of {epochs}: its training is not done, "
+            f"vdprune: {path}: {done} of {epochs} epochs are done, its training is not; "
             f"{how_to_resume(path, None, None, None)} goes on with it",
             err=True,
         )

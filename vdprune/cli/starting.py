@@ -27,6 +27,7 @@ from vdprune.training.lessons import (
     list_augmentations,
     shows_plain_images,
 )
+from vdprune.training.own_file import OwnFile
 from vdprune.training.start import start_checkpoint
 from vdprune.training.teaching import (
     Begun,
@@ -117,6 +118,7 @@ def start_run(order: Order, device: Device, progress: Progress, received: list[i
                 f"{given} would be written over, and is given with --{role}: give another file with "
                 "--out"
             )
+    own_file = OwnFile(out)
     data = _load_data(order, recipe)
     for number, augmentation in enumerate(list_augmentations(recipe)):
         augmentation.apply(data.train.x[:1], numpy.random.RandomState(0))  # or it says why not
@@ -129,7 +131,8 @@ def start_run(order: Order, device: Device, progress: Progress, received: list[i
     lessons, seconds = _prepare(recipe, data, out, device, progress, received)
     checkpoint = start_checkpoint(recipe, order.name_of_arch, data, init, **options)
     checkpoint = replace(checkpoint, preparation=seconds)
-    run = TrainingRun(checkpoint, data, out, device, progress.callbacks, lessons)
+    run = TrainingRun(checkpoint, data, out, device, progress.callbacks, lessons, own_file)
+    own_file.check()
     best_path(out).unlink(missing_ok=True)  # of the run that is replaced
     return run
 
@@ -145,6 +148,7 @@ def resume_run(
     if not out.exists():
         _check_teacher_is_begun(order)
         return start_run(order, device, progress, received)
+    own_file = OwnFile(out)
     checkpoint = load_checkpoint(out)
     recipe = from_table(checkpoint.recipe)
     check_same_run(order, checkpoint, recipe)
@@ -155,7 +159,7 @@ def resume_run(
         lessons = Lessons(data.train, replace(recipe, teacher=None, copies=0), out)
     else:
         lessons, _ = _prepare(recipe, data, out, device, progress, received, begun)
-    return TrainingRun.resume(out, data, device, progress.callbacks, lessons)
+    return TrainingRun.resume(out, data, device, progress.callbacks, lessons, own_file)
 
 
 def _check_teacher_is_begun(order: Order) -> None:

@@ -148,8 +148,10 @@ def _advise(recipe: "Recipe") -> str:
     of_cuts = "the recipe's cuts took the last", "let them end at a smaller compression"
     has_cuts = any(phase.cuts for phase in recipe.phases)
     if all(phase.kind != "variational" for phase in recipe.phases):
-        words = of_cuts
-    elif has_cuts:
+        if has_cuts:
+            return f"{of_cuts[0]}; {of_cuts[1]} (see --set and --show-recipe)"
+        return "they were cut before this run; cut less there, as with a higher --threshold"
+    if has_cuts:
         words = (
             f"{words[0]}, or {of_cuts[0]}",
             f"{words[1]}, or the cuts end at a smaller compression",

@@ -36,8 +36,8 @@ def export_weights(
         What was written.
 
     Raises:
-        ArgumentError: There is no such format or dtype, the file's ending does not go with it, or
-            float16 does not reach as far as the numbers do.
+        ArgumentError: There is no such format or dtype, the file's ending or ``bits`` do not go with
+            it, or float16 does not reach as far as the numbers do.
         FileWriteError: The file can't be written, or is there and not vdprune's.
     """
     format = _check(Path(path), format, bits)
@@ -84,6 +84,8 @@ def export_chain(
 def _check(path: Path, format: str | None, bits: int | None) -> str:
     format = choose_format(path, format)
     check_output(path)
+    if bits is not None and (not isinstance(bits, int) or isinstance(bits, bool)):
+        raise ArgumentError(f"bits is {bits!r}: it must be a whole number, 1 to 8")
     if bits is not None and format != "packed":
         raise ArgumentError(
             f"bits is {bits}, the format {format}: bits are for packed files, which end in .packed"

@@ -44,12 +44,16 @@ def export_onnx(
         sparse: Whether the variational layers' weights are written without their zeros.
 
     Raises:
-        ArgumentError: onnx is not installed, or the model does what onnx_chainer can't write, or can't
-            write for a batch of any size.
+        ArgumentError: onnx is not installed, ``path`` does not end in .onnx, ``input_shape`` is none, or
+            the model does what onnx_chainer can't write, or can't write for a batch of any size.
         FileWriteError: The file can't be written, or one that vdprune did not write is in its place.
     """
     check_input_shape(input_shape)
     onnx, path = load_onnx(), Path(path)
+    if path.suffix != ".onnx":
+        raise ArgumentError(
+            f"{path} ends in {path.suffix or 'nothing'}: an ONNX file ends in .onnx"
+        )
     check_writable(path)
     check_marked(path)
     model = chain.copy("copy")

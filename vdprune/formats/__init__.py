@@ -25,6 +25,9 @@ _HOMES = {
     ".packed": ("packed", "write_packed", "read_packed"),
     ".safetensors": ("safetensors_file", "write_safetensors", "read_safetensors"),
 }
+_HINT = (
+    "; `vdprune convert` makes .onnx and .c of a weight file, vdprune.export_onnx .onnx of a model"
+)
 _TAKEN = {"graph", "header", "file"}
 _BEGINNINGS = {b"PK": ".npz", PACKED: ".packed", HDF5: ".h5"}
 
@@ -48,7 +51,7 @@ def choose_format(
     found = f"{path} ends in {path.suffix or 'nothing'}"
     by_ending = {ending: name for name in reversed(list(endings)) for ending in endings[name]}
     is_made_of_one = {path.suffix, f".{format}"} & {".onnx", ".c"}
-    hint = "; `vdprune convert` makes .onnx and .c of a weight file" if is_made_of_one else ""
+    hint = _HINT if is_made_of_one else ""
     if format is None:
         if path.suffix in by_ending:
             return by_ending[path.suffix]

@@ -168,7 +168,7 @@ def _check_arrays(arrays: dict[str, numpy.ndarray]) -> None:
             raise ArgumentError(
                 f"{path} has {values:,} distinct values: a packed file holds up to {MOST_VALUES} of "
                 "each array; quantise them first, as `vdprune export CHECKPOINT --format packed` does, "
-                "or vdprune.export_chain(..., bits=5) in Python"
+                "or bits=5 of export_chain and export_weights in Python"
             )
 
 

@@ -92,13 +92,29 @@ def change_recipe(recipe: Recipe, settings: list[str]) -> Recipe:
     Raises:
         ArgumentError: There is no such field, or a value has no meaning.
     """
-    table = to_table(recipe)
+    table, fault = to_table(recipe), None
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path.strip():
             raise ArgumentError(f"{setting!r} sets nothing: give FIELD=VALUE")
-        change_table(table, path.strip(), _parse(text.strip()))
-    return from_table(table)  # all of them together, which one by one might not go with the rest
+        try:
+            change_table(table, path.strip(), _parse(text.strip()))
+        except Exception:  # the fault is in what was set before
+            if fault is not None:
+                raise fault from None
+            raise
+        fault = _find_fault(table)  # which a later setting may mend
+    if fault is not None:
+        raise fault
+    return from_table(table)
+
+
+def _find_fault(table: dict[str, Any]) -> ArgumentError | None:
+    try:
+        from_table(table)
+    except ArgumentError as fault:
+        return fault
+    return None
 
 
 def _parse(text: str) -> Any:

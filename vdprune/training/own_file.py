@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from vdprune.errors import FileWriteError
+from vdprune.storage import SEAL_SIZE
 
 
 class OwnFile:
-    """Notices when somebody else has written a file since it was last looked at.
+    """Notices when somebody else has changed a sealed file since it was last looked at.
 
     Args:
         path: The file; it need not be there.
@@ -24,18 +25,20 @@ class OwnFile:
         """Make sure that the file is as it was, or gone.
 
         Raises:
-            FileWriteError: Somebody else has written it.
+            FileWriteError: Somebody else has changed it.
         """
         if self._identify() not in (None, self._known):
             raise FileWriteError(
-                f"{self._path} was written by somebody else, perhaps another run of the same name, "
-                "while this run went on: it stops here and leaves that file as it is; give each run a "
-                "file of its own"
+                f"{self._path} was changed while this run went on, perhaps by another run of the same "
+                "name: this one stops here and leaves that file as it is; give each run a file of its "
+                "own"
             )
 
-    def _identify(self) -> tuple[int, ...] | None:
+    def _identify(self) -> bytes | None:
+        """Read the file's seal, which some file systems keep longer than numbers and times."""
         try:
-            found = self._path.stat()
+            with self._path.open("rb") as file:
+                file.seek(max(0, self._path.stat().st_size - SEAL_SIZE))
+                return file.read()
         except OSError:
             return None
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -77,8 +77,8 @@ def _check_cuts(recipe: Recipe, model: VariationalDropoutChain) -> None:
         for plan in phase.cuts:
             if plan.compression is not None and plan.compression > weights:
                 raise ArgumentError(
-                    f"the phase {phase.name}: a cut to {plan.compression:g}x would leave none of the "
-                    f"network's {weights:,} weights: give it a compression of {weights:,} or less"
+                    f"the phase {phase.name}: a cut to {plan.compression:,.10g}x would leave none of "
+                    f"the network's {weights:,} weights: give it a compression of {weights:,} or less"
                 )
 
 

@@ -66,12 +66,13 @@ class TrainingRun:
         device: Device,
         callbacks: Callbacks,
         lessons: Lessons | None = None,
+        own_file: OwnFile | None = None,
     ) -> None:
         check_writable(out)
         self.checkpoint = checkpoint
         self.dataset = dataset
         self.out = out
-        self._own_file = OwnFile(out)
+        self.own_file = own_file or OwnFile(out)
         self.recipe = from_table(checkpoint.recipe)
         self.device = device
         self.was_on: str | None = None  # a resumed run's device before
@@ -107,6 +108,7 @@ class TrainingRun:
         device: Device,
         callbacks: Callbacks,
         lessons: Lessons | None = None,
+        own_file: OwnFile | None = None,
     ) -> "TrainingRun":
         """Take up the run that a checkpoint was written in.
 
@@ -116,6 +118,7 @@ class TrainingRun:
             device: Where to train.
             callbacks: What to tell and ask.
             lessons: What the network is shown, as at the beginning.
+            own_file: The checkpoint as it was when it was first looked at; None for now.
 
         Returns:
             The run, ready to go on.
@@ -128,7 +131,7 @@ class TrainingRun:
 
         def load_training(group: h5py.Group, checkpoint: Checkpoint) -> None:
             checkpoint = replace(checkpoint, dataset=dataset.name)  # it may have moved
-            run = cls(checkpoint, dataset, path, device, callbacks, lessons)
+            run = cls(checkpoint, dataset, path, device, callbacks, lessons, own_file)
             if group.attrs["data_sha256"] != run._fingerprint:
                 raise ArgumentError(
                     f"{dataset.train.description} are not the {group.attrs['examples']:,} that the "
@@ -271,6 +274,7 @@ class TrainingRun:
 
     def _end_epoch(self, row: dict[str, float]) -> None:
         if self.dataset.validation is not None and self._is_best():
+            self.own_file.check()
             save_checkpoint(best_path(self.out), self.checkpoint)
         self._callbacks.on_epoch(row)
 
@@ -307,9 +311,9 @@ class TrainingRun:
                 self._iteration,
             )
 
-        self._own_file.check()
+        self.own_file.check()
         save_checkpoint(self.out, self.checkpoint, save_training)
-        self._own_file.remember()
+        self.own_file.remember()
         self._kept = self._name_state()
 
     def _name_state(self) -> str:
