@@ -102,10 +102,10 @@ CHOICES = """\
   end).
 - Two runs from there on that were the same but for a hundred-millionth of a learning rate went apart
   with the first cuts, and at the end differed in the images held out by as much as most of what was
-  tried. So one run each can't tell such recipes apart, nor can two well. Of the images that a network has
-  wrong, test images or held out, a third or more its teacher has wrong, too; yet three better teachers
-  (one of them trained for 40 epochs), who together have a quarter fewer wrong, left more than either of
-  the two.
+  tried. So one run each can't tell such recipes apart, nor can two well. Of the images that a network
+  has wrong, test images or held out, a third or more its teacher has wrong, too; yet three better
+  teachers (one of them trained for 40 epochs), who together have a quarter fewer wrong, left more than
+  either of the two.
 - Images with a part of another one in them, up to 0.3 of its brightness, half of the changed images, the
   teacher being asked about what they are then: two runs from there on left fewer of the images held out
   than the two without, by a little more than those differ. With a part of up to a half, more. It is in
