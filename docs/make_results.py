@@ -100,16 +100,15 @@ CHOICES = """\
   share of 0.9: more errors from 300x on (stopped at 390x). A KL weight of 1, then 0.05, in the place of
   0.4 and 0.02: more training errors, and of those held out no fewer (stopped nine epochs before the
   end).
-- Two runs from there on that were the same but for a hundred-millionth of a learning rate went apart
+- Three runs from there on that were the same but for a hundred-millionth of a learning rate went apart
   with the first cuts, and at the end differed in the images held out by as much as most of what was
   tried. So one run each can't tell such recipes apart, nor can two well. Of the images that a network
   has wrong, test images or held out, a third or more its teacher has wrong, too; yet three better
-  teachers (one of them trained for 40 epochs), who together have a quarter fewer wrong, left more than
-  either of the two.
+  teachers (one of them trained for 40 epochs), who together have a quarter fewer wrong, left no fewer.
 - Images with a part of another one in them, up to 0.3 of its brightness, half of the changed images, the
-  teacher being asked about what they are then: two runs from there on left fewer of the images held out
-  than the two without, by a little more than those differ. With a part of up to a half, more. It is in
-  no recipe yet.
+  teacher being asked about what they are then: three runs from there on left fewer of the images held
+  out than the three without, in the mean, by about as much as two of one kind differ. With a part of up
+  to a half, no fewer. It is in no recipe yet.
 - Tried on the way, on the same images and seeds, each in the place of the same part of the recipe with
   one teacher (0e8f313). A step size of log_sigma2 of its own, five times the others', from the first
   cut on: no fewer; one of the two was stopped at 275x. The mean of the weights over the last epochs
