@@ -72,6 +72,13 @@ def test_files_that_belong_together_stay_so(
     assert all(path.read_bytes() == b"old" for path in tmp_path.iterdir())
 
 
+def test_what_was_replaced_before_a_failure_is_named(tmp_path: Path) -> None:
+    (tmp_path / "net.c").mkdir()
+    with pytest.raises(FileWriteError, match=r"net\.c can't be written: .*; net\.h: replaced"):
+        write_together({tmp_path / "net.h": b"new", tmp_path / "net.c": b"new"})
+    assert sorted(names_in(tmp_path)) == ["net.c", "net.h"]
+
+
 class FullFile:
     """A file that can't be written to."""
 

@@ -55,9 +55,11 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         files: What each shall hold.
 
     Raises:
-        FileWriteError: One can't be written; what was there is as it was.
+        FileWriteError: One can't be written. What was there is as it was, unless the message names
+            files that were replaced before.
     """
     temporaries: dict[Path, Path] = {}
+    replaced: list[str] = []
     path = next(iter(files))
     try:
         for path, data in files.items():
@@ -71,9 +73,11 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         for path in files:
             temporaries[path].replace(path)
             del temporaries[path]
+            replaced.append(path.name)
     except OSError as error:
+        rest = f"{', '.join(replaced)}: replaced" if replaced else "what was there is untouched"
         raise FileWriteError(
-            f"{path} can't be written: {error.strerror or error}; what was there is untouched"
+            f"{path} can't be written: {error.strerror or error}; {rest}"
         ) from error
     finally:
         for temporary in temporaries.values():
