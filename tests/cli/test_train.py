@@ -200,7 +200,9 @@ def test_cuts_that_leave_a_layer_without_weights(run: Run, tiny_npz: Path) -> No
     )
     result = run("train", "--method", "magnitude", "--dataset", tiny_npz, *short)
     assert result.returncode == 0, result.stderr
-    assert ": the recipe's cuts took the last; let them end at a smaller compre" in result.stderr
+    assert (
+        ": the recipe's cuts took the last; let the cuts end at a smaller compre" in result.stderr
+    )
     options = ("--set", f"variational.cuts=[{cut}]", "--epochs", 1, "--out", "both.h5")
     result = run("train", "--dataset", tiny_npz, *options)
     assert result.returncode == 0, result.stderr

@@ -141,22 +141,19 @@ def train_command(
 
 def _advise(recipe: "Recipe") -> str:
     """Say what took a layer's last weights, and what to do about it."""
-    words = (
+    of_kl = (
         "the KL divergence outweighed the data",
         "let the phase's kl_weight grow later or more slowly",
     )
-    of_cuts = "the recipe's cuts took the last", "let them end at a smaller compression"
+    of_cuts = "the recipe's cuts took the last", "let the cuts end at a smaller compression"
     has_cuts = any(phase.cuts for phase in recipe.phases)
-    if all(phase.kind != "variational" for phase in recipe.phases):
-        if has_cuts:
-            return f"{of_cuts[0]}; {of_cuts[1]} (see --set and --show-recipe)"
+    has_kl = any(phase.kind == "variational" for phase in recipe.phases)
+    found = [words for words, has in ((of_kl, has_kl), (of_cuts, has_cuts)) if has]
+    if not found:
         return "they were cut before this run; cut less there, as with a higher --threshold"
-    if has_cuts:
-        words = (
-            f"{words[0]}, or {of_cuts[0]}",
-            f"{words[1]}, or the cuts end at a smaller compression",
-        )
-    return f"{words[0]}; {words[1]} (see --set and --show-recipe), or train on more examples"
+    causes, cures = (", or ".join(words) for words in zip(*found, strict=True))
+    examples = ", or train on more examples" if has_kl else ""
+    return f"{causes}; {cures} (see --set and --show-recipe){examples}"
 
 
 def _print_recipe(order: "Order") -> None:
