@@ -28,8 +28,7 @@ def test_it_is_its_definition(
     mixed = (1 - share) * gradient + share * by_y
     found = distil(y, teacher, temperature, share, gradient)
     close = 2e-4 if dtype == "f4" else 1e-9
-    size = max(1.0, scale * temperature)
-    assert found == pytest.approx(expected, rel=close, abs=close * size)
+    assert found == pytest.approx(expected, rel=close, abs=close * max(1, temperature**2))
     numpy.testing.assert_allclose(gradient, mixed, rtol=close, atol=close * max(1, temperature))
 
 
@@ -38,7 +37,16 @@ def test_large_logits_leave_no_rounding_in_a_small_divergence() -> None:
     y = (teacher + 3000).astype("f4")  # which float32 holds to the last digit
     assert (y - 3000 == teacher).all()
     found = distil(y, teacher.astype("f4"), 3.0, 0.5, numpy.zeros((50, 10), "f4"))
-    assert abs(found) < 1e-5
+    assert abs(found) < 1e-8
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("scale", [1, 100, 10_000])
+def test_with_one_class_there_is_nothing_to_differ_in(scale: float, dtype: str) -> None:
+    y, teacher = numpy.random.default_rng(0).normal(0, scale, (2, 50, 1)).astype(dtype)
+    for temperature in (0.5, 1.0, 3.0):
+        found = distil(y, teacher, temperature, 0.5, numpy.zeros((50, 1), dtype))
+        assert abs(found) < 1e-8
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -35,7 +35,8 @@ def distil(y: Any, teacher: Any, temperature: float, share: float, gradient: Any
     of_teacher = number(share * temperature)
     p, q = numpy.empty(classes, y.dtype), numpy.empty(classes, y.dtype)
     for i in range(y.shape[0]):
-        # from the largest logit on: rounding of large ones would hide a small divergence
+        # In float64, or rounding of large logits hides a small divergence: compiled, the terms of a
+        # sum are taken in another order than the one that stands here.
         largest, partition = _soften(y[i], softly, p)
         teacher_largest, teacher_partition = _soften(teacher[i], softly, q)
         for j in range(classes):
@@ -59,4 +60,4 @@ def _soften(y: Any, softly: Any, p: Any) -> tuple[Any, Any]:
         partition += p[j]
     for j in range(y.size):
         p[j] /= partition
-    return largest, log(partition)
+    return numpy.float64(largest), numpy.float64(log(partition))
