@@ -22,7 +22,6 @@ AUGMENTATIONS = st.builds(
     crop=st.integers(0, 2),
     elastic=st.floats(0, 3),
     elastic_sigma=st.floats(0, 9),
-    mix=st.floats(0, 0.5),
 )
 MUCH = Augmentation(
     rotation=20, shift=2.5, scale=0.2, shear=0.2, flip=True, crop=1, elastic=1.5, elastic_sigma=2
@@ -80,9 +79,7 @@ def test_nothing_changes_nothing(augmentation: Augmentation, dtype: str) -> None
     numpy.testing.assert_array_equal(augmentation.apply(images, RandomState(0)), images)
 
 
-@pytest.mark.parametrize(
-    "name", ["rotation", "shift", "scale", "shear", "crop", "flip", "elastic", "mix"]
-)
+@pytest.mark.parametrize("name", ["rotation", "shift", "scale", "shear", "crop", "flip", "elastic"])
 def test_each_way_alone_changes_images(name: str) -> None:
     augmentation = Augmentation(**{name: True if name == "flip" else 1 if name == "crop" else 0.5})
     assert augmentation.changes_images
@@ -237,56 +234,6 @@ def test_probability_is_the_share_that_changes() -> None:
     assert 250 < (changed != images).any(axis=(1, 2, 3)).sum() < 350
 
 
-def draw_spots(count: int, augmentation: Augmentation) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Change images, each with a spot of its own; return the share of each and the other's place."""
-    images = numpy.diag(numpy.full(count, 100.0)).reshape(count, 1, 5, count // 5)
-    changed = augmentation.apply(images, RandomState(0)).reshape(count, count)
-    numpy.testing.assert_allclose(changed.sum(axis=1), 100)
-    assert ((changed > 0).sum(axis=1) <= 2).all()
-    own = changed.diagonal() / 100
-    numpy.fill_diagonal(changed, 0)
-    return own, numpy.where(changed.any(axis=1), changed.argmax(axis=1), -1)
-
-
-def test_a_mixture_is_of_two_images_up_to_the_largest_share() -> None:
-    own, others = draw_spots(700, Augmentation(mix=0.3))
-    assert own.min() >= 0.7
-    quarters = numpy.histogram(1 - own, 4, (0, 0.3))[0]
-    assert quarters.min() > 140
-    assert len(set(others[others >= 0])) >= 698  # all are taken once, one may be its own other
-
-
-def test_as_many_are_mixed_as_are_changed() -> None:
-    own, _ = draw_spots(500, Augmentation(probability=0.3, mix=0.5))
-    assert 120 < (own < 1).sum() < 180
-
-
-def test_they_are_mixed_after_everything_else() -> None:
-    images = make_images((50, 2, 8, 8))
-    changed = MUCH.apply(images, RandomState(5)).reshape(50, -1)
-    found = replace(MUCH, mix=0.5).apply(images, RandomState(5)).reshape(50, -1)
-    shares = numpy.linalg.lstsq(changed.T, found.T)[0].T  # more pixels than images
-    numpy.testing.assert_allclose(shares @ changed, found, atol=1e-6)
-    assert (shares.diagonal() >= 0.5 - 1e-9).all()
-    assert 90 <= (shares > 1e-9).sum() <= 100
-
-
-def test_mixtures_of_bytes_are_rounded() -> None:
-    images = make_images((700, 1, 8, 8), "u1")
-    exact = Augmentation(mix=0.5).apply(images.astype("f8"), RandomState(0))
-    found = Augmentation(mix=0.5).apply(images, RandomState(0))
-    numpy.testing.assert_allclose(found, exact, atol=0.5 + 1e-9)
-
-
-def test_without_mixing_nothing_more_is_drawn() -> None:
-    a, b = RandomState(0), RandomState(0)
-    for random, mix in ((a, 0.0), (b, 0.2)):
-        Augmentation(rotation=3, mix=mix).apply(make_images((20, 1, 6, 6)), random)
-    a.permutation(20)
-    a.uniform(0, 0.2, 20)
-    assert a.random_sample() == b.random_sample()
-
-
 def test_channels_go_together() -> None:
     images = make_images((20, 1, 8, 8)).repeat(3, axis=1)
     changed = MUCH.apply(images, RandomState(0))
@@ -325,7 +272,6 @@ NAMES = [
     "crop",
     "elastic",
     "elastic_sigma",
-    "mix",
 ]
 
 
@@ -347,7 +293,6 @@ def test_numbers_without_a_meaning(name: str, value: Any) -> None:
         ({"shear": 1.5}, "between 0 and 1"),
         ({"crop": 1.5}, "a whole number"),
         ({"elastic_sigma": 101}, "between 0 and 100"),
-        ({"mix": 0.51}, "between 0 and 0.5"),
         ({"flip": 1}, "flip is 1: it must be true or false"),
     ],
 )

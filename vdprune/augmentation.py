@@ -1,4 +1,4 @@
-"""Augmentation: images turned, moved, scaled, sheared, mirrored, deformed and mixed at random."""
+"""Augmentation: images turned, moved, scaled, sheared, mirrored and deformed at random."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -12,16 +12,9 @@ from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates
 from vdprune.errors import ArgumentError
 
 _DTYPES = ("uint8", "float32", "float64")
-_MOST = {
-    "probability": 1,
-    "rotation": 180,
-    "scale": 1,
-    "shear": 1,
-    "elastic_sigma": 100,
-    "mix": 0.5,
-}
+_MOST = {"probability": 1, "rotation": 180, "scale": 1, "shear": 1, "elastic_sigma": 100}
 _MOST_PIXELS = 1_000_000
-_BLOCK = 500  # images whose displacements are drawn, and that are mixed, together
+_BLOCK = 500  # images whose displacements are drawn together
 
 
 @dataclass(frozen=True)
@@ -44,17 +37,12 @@ class Augmentation:
             random, too.
         elastic_sigma: How smooth those are: standard deviation of the Gaussian that they are filtered
             with. With much of an image's size, as a third, they are a shift of the whole.
-        mix: Largest share of another image, up to 0.5, that an image is mixed with after everything
-            else: an image's is drawn between 0 and this. The label stays; a teacher is asked about the
-            mixture.
 
     Raises:
         ArgumentError: A number has no meaning.
 
     Source: the elastic deformation, Simard, Steinkraus and Platt, "Best practices for convolutional
-    neural networks applied to visual document analysis", ICDAR 2003, section 2; mixing, where labels
-    are mixed, too, Zhang, Cisse, Dauphin and Lopez-Paz, "mixup: Beyond empirical risk minimization",
-    ICLR 2018.
+    neural networks applied to visual document analysis", ICDAR 2003, section 2.
     """
 
     probability: float = 1.0
@@ -66,7 +54,6 @@ class Augmentation:
     crop: int = 0
     elastic: float = 0.0
     elastic_sigma: float = 5.0
-    mix: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -84,18 +71,16 @@ class Augmentation:
             self.flip,
             self.crop,
             self.elastic,
-            self.mix,
         )
         return self.probability > 0 and any(ways)
 
     def apply(self, images: numpy.ndarray, random: Any) -> numpy.ndarray:
-        """Change images, each in its own way; what they are mixed with are others of them.
+        """Change images, each in its own way.
 
         Args:
             images: Shape (n, channels, height, width), uint8, float32 or float64.
             random: A `numpy.random.RandomState`, or the module ``numpy.random`` for the global one. How
-                many numbers are drawn depends on the shape, and on whether ``elastic`` and ``mix`` are
-                0, alone.
+                many numbers are drawn depends on the shape, and on whether ``elastic`` is 0, alone.
 
         Returns:
             New images of the same shape and dtype, interpolated linearly; bytes are rounded.
@@ -113,7 +98,7 @@ class Augmentation:
             for is_wanted, image, output, *warp in warps:
                 if is_wanted:
                     _warp(image, output, *warp)
-        return self._mix(changed, is_changed, random) if self.mix else changed
+        return changed
 
     def _draw_warps(
         self, shape: tuple[int, ...], random: Any
@@ -154,18 +139,6 @@ class Augmentation:
             noise = random.standard_normal((count, 2, *size))
             # Filtered around the edges it is as strong there as in the middle.
             yield from gaussian_filter(noise, sigmas, mode="wrap") * (wanted / deviation)
-
-    def _mix(self, images: numpy.ndarray, is_wanted: numpy.ndarray, random: Any) -> numpy.ndarray:
-        n = len(images)
-        others, shares = random.permutation(n), random.uniform(0, self.mix, (n, 1, 1, 1))
-        shares[~is_wanted] = 0
-        mixed = numpy.empty_like(images)
-        for first in range(0, n, _BLOCK):
-            block = slice(first, first + _BLOCK)
-            share = shares[block]
-            mixture = (1 - share) * images[block] + share * images[others[block]]
-            mixed[block] = numpy.rint(mixture) if images.dtype == "uint8" else mixture
-        return mixed
 
     def _check_images(self, images: numpy.ndarray) -> None:
         if not isinstance(images, numpy.ndarray) or images.dtype not in _DTYPES:
