@@ -56,16 +56,18 @@ def new_h5(path: Path, kind: str, version: int) -> Iterator[h5py.File]:
 
 
 def check_no_folder(path: Path) -> None:
-    """Refuse a folder in the place of a file.
+    """Refuse a folder, or a device, in the place of a file.
 
     Args:
         path: What was given as a file to read.
 
     Raises:
-        FileFormatError: It is a folder.
+        FileFormatError: It is one.
     """
     if path.is_dir():
         raise FileFormatError(f"{str(path)!r} is a folder: give a file in it")
+    if path.exists() and not path.is_file():
+        raise FileFormatError(f"{str(path)!r} is a device or a pipe: give a file")
 
 
 @contextlib.contextmanager

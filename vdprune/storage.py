@@ -174,7 +174,8 @@ def check_replaceable(path: Path) -> None:
         file.seek(max(0, path.stat().st_size - SEAL_SIZE))
         if not file.read().startswith(_SEAL):
             raise FileWriteError(
-                f"{path} exists and was not written by vdprune: choose another file, or remove it"
+                f"{path} exists and was not written by vdprune, or is damaged: choose another file, or "
+                "remove it"
             )
 
 

@@ -93,8 +93,9 @@ def _steps_done(path: Path) -> int:
     [
         (signal.SIGINT, 130, "checkpoint.h5", "`vdprune train --resume`"),
         (signal.SIGTERM, 143, "night.h5", "`vdprune train --resume --out night.h5`"),
+        (signal.SIGHUP, 129, "checkpoint.h5", "`vdprune train --resume`"),
     ],
-    ids=["SIGINT", "SIGTERM"],
+    ids=["SIGINT", "SIGTERM", "SIGHUP"],
 )
 def test_interrupted_run_goes_on_to_the_same_end(
     run: Run,
@@ -122,6 +123,23 @@ def test_interrupted_run_goes_on_to_the_same_end(
     assert result.returncode == 0, result.stderr
     assert f"going on after {steps} steps" in result.stderr
     _check_same_run(tmp_path / out, uninterrupted)
+
+
+def test_a_run_that_is_to_outlive_its_terminal_goes_on(
+    tmp_path: Path, tiny_npz: Path, uninterrupted: Path
+) -> None:
+    before = signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # as nohup does, which starts a program then
+    try:
+        with _training(tmp_path, "--dataset", tiny_npz, *RECIPE) as process:
+            signal.signal(signal.SIGHUP, before)
+            process.send_signal(signal.SIGHUP)
+            _, stderr = process.communicate(timeout=60)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert process.returncode == 0, stderr
+    _check_same_run(tmp_path / "checkpoint.h5", uninterrupted)
 
 
 def test_killed_run_goes_on_to_the_same_end(

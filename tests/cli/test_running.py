@@ -1,12 +1,15 @@
 """What ends a training run on the command line."""
 
+import errno
+import io
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vdprune.cli.running import run_to_the_end
+from vdprune.cli.running import leave, run_to_the_end
 
 
 class Silent:
@@ -53,3 +56,17 @@ def test_a_second_interrupt_says_what_there_is(
         run_to_the_end(run, progress, [signal.SIGINT], "`it`")
     assert leaving.value.code == 130
     assert capsys.readouterr().err == message
+
+
+class Gone(io.StringIO):
+    """Where a terminal was."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_terminal_that_has_gone_changes_no_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Gone())
+    with pytest.raises(SystemExit) as info:
+        leave("stopped", [signal.SIGHUP])
+    assert info.value.code == 129

@@ -92,6 +92,7 @@ FAILURES = [
     # a file that is not there, or is not what it should be
     ("prune nothing.h5", "there is no file 'nothing.h5'"),
     ("eval .", "'.' is a folder"),
+    ("eval /dev/null", "'/dev/null' is a device or a pipe: give a file"),
     ("prune tiny.npz", "tiny.npz is not a vdprune-weights file"),
     ("eval moved.h5", "moved.h5 names that data set; give it with --dataset"),
     ("prune cut.h5", "cut.h5 is cut short"),

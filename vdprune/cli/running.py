@@ -4,7 +4,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -80,7 +80,8 @@ def leave(words: str, received: list[int]) -> NoReturn:
         words: What is done and how to go on.
         received: The signals that `watching_signals` collected.
     """
-    click.echo(f"vdprune: {words}", err=True)
+    with suppress(OSError):  # the terminal may have gone
+        click.echo(f"vdprune: {words}", err=True)
     sys.exit(128 + received[0])
 
 
@@ -136,7 +137,7 @@ def tell_of_unfinished(path: Path, recipe: dict[str, Any]) -> None:
 
 @contextmanager
 def watching_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM, to stop between two steps; a second one stops at once."""
+    """Collect Ctrl-C, SIGTERM and SIGHUP, to stop between two steps; a second one stops at once."""
     received: list[int] = []
 
     def receive(number: int, frame: Any) -> None:
@@ -144,7 +145,10 @@ def watching_signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, receive) for number in numbers}
     try:
         if was_interrupted():  # where an import swallowed it
             raise KeyboardInterrupt

@@ -165,7 +165,10 @@ def resume_run(
 def _check_teacher_is_begun(order: Order) -> None:
     out, path = order.out, teacher_path(order.out)
     if not path.exists():
-        raise ArgumentError(f"there is no run in {str(out)!r} to go on with: leave --resume out")
+        raise ArgumentError(
+            f"there is no run in {str(out)!r} to go on with: leave --resume out, and give all options "
+            "that it is to begin with"
+        )
     recipe = order.make_recipe()
     if recipe.teacher is None or recipe.teacher.file:
         raise ArgumentError(
