@@ -161,3 +161,8 @@ def test_config_that_can_not_be_read_is_refused(
     if content is not None:
         path.write_bytes(content)
     assert "broken.toml can't be read" in _usage_error(run("train", "--config", path))
+
+
+@pytest.mark.parametrize("arguments", [("eval", ""), ("train", "--out", ""), ("plot", "--out", "")])
+def test_an_empty_name_is_no_file(run: Run, arguments: tuple[str, ...]) -> None:
+    assert ": the name is empty (" in _usage_error(run(*arguments))

@@ -12,7 +12,17 @@ from vdprune.errors import ArgumentError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FILE = click.Path(path_type=Path)
+
+class _File(click.Path):
+    """The name of a file or a folder, which is not empty, as a variable of a shell may be."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _File(path_type=Path)
 CONFIG = "vdprune.config"  # under which a context keeps the file of --config
 
 
