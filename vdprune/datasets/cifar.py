@@ -45,6 +45,10 @@ def load_cifar(name: str, data_root: Path | None) -> Dataset:
 
 
 def _read_folder(name: str, folder: Path) -> list[_Arrays]:
+    if not folder.is_dir():
+        raise DatasetError(
+            f"there is no folder {str(folder)!r}: give the one that holds the original batches of {name}"
+        )
     train, test, label_at = _BINARY[name]
     if (folder / train[0]).exists():
         return [_read_binary([folder / f for f in files], *label_at) for files in (train, test)]

@@ -71,7 +71,9 @@ def read_npz(path: Path) -> Weights:
     try:
         with zipfile.ZipFile(path) as file:
             if "header.npy" not in file.namelist():
-                raise FileFormatError(f"{path} is not a {FORMAT} file: it has no header")
+                raise FileFormatError(
+                    f"{path} is not a {FORMAT} file: it has no header; give one that vdprune wrote"
+                )
             if file.getinfo("header.npy").file_size > _MOST_BYTES:
                 raise ValueError("its header is too long")
             header = json.loads(str(_read_array(file, "header")))
