@@ -55,7 +55,7 @@ def new_h5(path: Path, kind: str, version: int) -> Iterator[h5py.File]:
     write_atomically(path, seal(image))
 
 
-def check_no_folder(path: Path) -> None:
+def check_regular(path: Path) -> None:
     """Refuse a folder, or a device, in the place of a file.
 
     Args:
@@ -84,7 +84,7 @@ def open_h5(path: Path, kinds: dict[str, int]) -> Iterator[h5py.File]:
     Raises:
         FileFormatError: It is missing, cut short, damaged, of another format or of a newer version.
     """
-    check_no_folder(path)
+    check_regular(path)
     if not path.is_file():
         raise FileFormatError(f"there is no file {str(path)!r}")
     if not check_seal(path):

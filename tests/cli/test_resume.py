@@ -128,9 +128,8 @@ def test_interrupted_run_goes_on_to_the_same_end(
 def test_a_run_that_is_to_outlive_its_terminal_goes_on(
     tmp_path: Path, tiny_npz: Path, uninterrupted: Path
 ) -> None:
-    before = signal.signal(
-        signal.SIGHUP, signal.SIG_IGN
-    )  # as nohup does, which starts a program then
+    # as nohup does before it starts a program
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with _training(tmp_path, "--dataset", tiny_npz, *RECIPE) as process:
             signal.signal(signal.SIGHUP, before)

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -10,6 +11,7 @@ from experiments.held_out import CHANGES, change
 from experiments.results import ROOT
 from tests.conftest import run_vdprune
 from vdprune import evaluate, load_checkpoint, load_dataset
+from vdprune.recipes.files import load_recipe
 
 
 def measure(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -45,8 +47,14 @@ def test_a_network_is_measured_on_what_was_held_out(tiny_npz: Path, tmp_path: Pa
     assert found["loss_learned_changed"] == pytest.approx(learned.loss)
 
 
+@pytest.mark.parametrize("arch", ["lenet300", "lenet5"])
+def test_images_are_changed_as_by_the_recipe_but_all_of_them(arch: str) -> None:
+    for phase in load_recipe("strong", arch).phases:
+        assert phase.augmentation is not None
+        assert replace(phase.augmentation, probability=1) == CHANGES
+
+
 def test_copies_differ_from_each_other_and_keep_their_labels(tiny_npz: Path) -> None:
-    assert CHANGES.probability == 1
     split = load_dataset(str(tiny_npz)).test
     first, again, second = (change(split, seed) for seed in (0, 0, 1))
     numpy.testing.assert_array_equal(first.x, again.x)

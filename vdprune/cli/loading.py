@@ -12,7 +12,7 @@ from vdprune.errors import ArgumentError, DatasetError, FileFormatError
 from vdprune.formats import Weights, is_weight_file, load_weights
 from vdprune.formats.weights import FORMAT as WEIGHTS_FORMAT
 from vdprune.formats.weights import FORMAT_VERSION as WEIGHTS_VERSION
-from vdprune.hdf5 import CHECKPOINT, CHECKPOINT_VERSION, check_no_folder, open_h5
+from vdprune.hdf5 import CHECKPOINT, CHECKPOINT_VERSION, check_regular, open_h5
 from vdprune.recipes.tables import from_table
 from vdprune.sparsity import NetworkSparsity
 
@@ -181,7 +181,7 @@ def _build_chain(weights: Weights) -> Any:
 
 
 def _check_there(path: Path) -> None:
-    check_no_folder(path)
+    check_regular(path)
     if not path.is_file():
         raise FileFormatError(
             f"there is no file {str(path)!r}: `vdprune train` writes checkpoint.h5, `vdprune prune` "
