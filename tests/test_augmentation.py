@@ -87,6 +87,20 @@ def test_each_way_alone_changes_images(name: str) -> None:
     assert (augmentation.apply(images, RandomState(1)) != images).any()
 
 
+def test_says_what_happens() -> None:
+    some = Augmentation(probability=0.6, rotation=6, shift=0.8, scale=0.06, elastic=0)
+    assert some.describe() == (
+        "60 % of the images are turned by up to 6 degrees, moved by up to 0.8 pixels, "
+        "scaled by up to 6 %"
+    )
+    others = Augmentation(shear=0.1, flip=True, crop=4, elastic=1.5)
+    assert others.describe() == (
+        "100 % of the images are sheared by up to 0.1, mirrored or not, cut out of a frame of 4 pixels, "
+        "deformed by up to 1.5 pixels"
+    )
+    assert Augmentation(probability=0, flip=True).describe() == ""
+
+
 def test_a_turn_is_scipys() -> None:
     images = make_images()
     expected = ndimage.rotate(images, 30, axes=(3, 2), reshape=False, order=1, mode="grid-constant")

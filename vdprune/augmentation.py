@@ -63,16 +63,29 @@ class Augmentation:
     @property
     def changes_images(self) -> bool:
         """Whether it does anything."""
-        ways = (
-            self.rotation,
-            self.shift,
-            self.scale,
-            self.shear,
-            self.flip,
-            self.crop,
-            self.elastic,
-        )
-        return self.probability > 0 and any(ways)
+        return self.probability > 0 and any(size for size, _ in self._ways())
+
+    def describe(self) -> str:
+        """Tell what happens to images in words.
+
+        Returns:
+            A part of a line; empty if nothing happens.
+        """
+        if not self.changes_images:
+            return ""
+        told = ", ".join(words for size, words in self._ways() if size)
+        return f"{100 * self.probability:g} % of the images are {told}"
+
+    def _ways(self) -> list[tuple[float, str]]:
+        return [
+            (self.rotation, f"turned by up to {self.rotation:g} degrees"),
+            (self.shift, f"moved by up to {self.shift:g} pixels"),
+            (self.scale, f"scaled by up to {100 * self.scale:g} %"),
+            (self.shear, f"sheared by up to {self.shear:g}"),
+            (self.flip, "mirrored or not"),
+            (self.crop, f"cut out of a frame of {self.crop} pixels"),
+            (self.elastic, f"deformed by up to {self.elastic:g} pixels"),
+        ]
 
     def apply(self, images: numpy.ndarray, random: Any) -> numpy.ndarray:
         """Change images, each in its own way.

@@ -151,7 +151,7 @@ def test_tells_of_teachers_and_changed_images() -> None:
     recipe = Recipe("any", (first, not_at_all), teacher=Teacher("lenet5", "dense", weight=0.4))
     about, *phases = recipe.describe()
     assert about.endswith("; a teacher's share is 0.4")
-    assert ["images are changed" in line for line in phases] == [True, False]
+    assert ["; 100 % of the images are deformed by" in line for line in phases] == [True, False]
     recipe = replace(recipe, teacher=Teacher("lenet5", "dense", 3))
     assert recipe.describe()[0].endswith("; the 3 teachers' share is 0.7")
 

@@ -242,7 +242,7 @@ class Phase:
             words.append(f"temperature {self.temperature.describe()}")
         words.extend(cut.describe() for cut in self.cuts)
         if self.augmentation is not None and self.augmentation.changes_images:
-            words.append("images are changed")
+            words.append(self.augmentation.describe())
         return f"{self.name} ({self.kind}): {'; '.join(words)}"
 
 
