@@ -1,4 +1,4 @@
-"""Writes RESULTS.md from docs/results: python docs/make_results.py.
+"""Writes RESULTS.md from docs/results, and its first table into README.md: python docs/make_results.py.
 
 The files of results are written by `python -m experiments.results ARCH RECIPE`, that of the packed
 files by `python -m experiments.packed CHECKPOINT...`, that of trials with images held out by
@@ -12,6 +12,8 @@ from typing import Any
 
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).parent.parent / "RESULTS.md"
+README = PAGE.with_name("README.md")
+BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->"
 
 # name, error in percent, compression, source
 KNOWN = {
@@ -28,12 +30,12 @@ KNOWN = {
     ],
 }
 TITLES = {"lenet300": "LeNet-300-100", "lenet5": "LeNet-5-Caffe"}
-RECIPES = ("paper", "strong", "magnitude")
+RECIPES = ("dense", "paper", "strong", "magnitude")
 
 
 def make_page() -> str:
     """Return the page."""
-    parts = [_words("introduction")]
+    parts = [_words("introduction"), summarise()]
     for arch, title in TITLES.items():
         parts.append(f"## {title}\n")
         found = {recipe: load_runs(arch, recipe) for recipe in RECIPES}
@@ -45,8 +47,22 @@ def make_page() -> str:
             if pruned[recipe]:
                 parts.append(_pruned(pruned[recipe]))
     parts += [_words("packed"), _packed(), _words("choices")]
-    parts += [_trials(), _words("held-out"), _held_out()]
+    parts += [_trials(), _words("held-out"), _held_out(), _words("files")]
     return "\n".join(parts)
+
+
+def summarise() -> str:
+    """Return the rows that the README has, too: each recipe's mean beside the paper's."""
+    rows = []
+    for arch, title in TITLES.items():
+        _, error, compression, _ = KNOWN[arch][0]
+        rows.append([title, "as in the paper's table", f"{error:.2f}", f"{compression}x", ""])
+        for recipe in RECIPES:
+            if runs := load_runs(arch, recipe):
+                seeds = _spread([run["error"] for run in runs], "{:.2f}")
+                size = f"{mean(run['compression'] for run in runs):.1f}x"
+                rows.append([title, f"`--recipe {recipe}`", seeds, size, f"{len(runs)}"])
+    return _markdown(["network", "", "error, %", "compression", "seeds"], rows)
 
 
 def load_runs(arch: str, recipe: str) -> list[dict[str, Any]]:
@@ -90,10 +106,8 @@ def _row(name: str, runs: list[dict[str, Any]]) -> list[str]:
 
 
 def _spread(values: list[float], form: str) -> str:
-    if len(values) == 1:
-        return form.format(values[0])
     middle, least, most = (form.format(value) for value in (mean(values), min(values), max(values)))
-    return f"{middle} ({least} to {most})"
+    return f"{middle} ({least} to {most})" if least != most else middle
 
 
 def _seeds(runs: list[dict[str, Any]]) -> str:
@@ -110,13 +124,19 @@ def _seeds(runs: list[dict[str, Any]]) -> str:
         ]
         for run in runs
     ]
-    command = runs[0]["command"].replace(f" --seed {runs[0]['seed']}", "")
-    return f"`{command} --seed ...`:\n\n{_markdown(header, rows)}"
+    return f"`{_without_seed(runs[0])} --seed ...`:\n\n{_markdown(header, rows)}"
 
 
 def _pruned(runs: list[dict[str, Any]]) -> str:
     """List the runs that were pruned further, each with what it was before."""
-    header = ["seed", "as trained: error, %", "compression", "threshold", "error, %", "compression"]
+    header = [
+        "seed",
+        "trained: error, %",
+        "trained: compression",
+        "threshold",
+        "error, %",
+        "compression",
+    ]
     rows = [
         [
             f"{run['seed']}",
@@ -130,7 +150,7 @@ def _pruned(runs: list[dict[str, Any]]) -> str:
         ]
         for run in runs
     ]
-    table = _markdown([*header, "nonzero", "commit"], rows)
+    table = _markdown([*header, "compression", "nonzero", "commit"], rows)
     return f"`{runs[0]['command']}`, and so the other seeds:\n\n{table}"
 
 
@@ -138,7 +158,15 @@ def _packed() -> str:
     """List the packed files."""
     runs = json.loads((RESULTS / "packed.json").read_text(encoding="utf-8"))["runs"]
     names = ["network", "recipe", "seed", "nonzero"]
-    header = [*names, "bytes in float32", "bytes packed", "error, %", "packed", "change", "commit"]
+    header = [
+        *names,
+        "bytes in float32",
+        "bytes packed",
+        "error, %",
+        "error packed",
+        "change",
+        "packed at",
+    ]
     rows = [
         [
             TITLES[run["arch"]],
@@ -158,15 +186,30 @@ def _packed() -> str:
 
 
 def _trials() -> str:
-    """List what was tried before."""
-    rows = []
+    """List the runs that others took the place of, those of one command and commit together."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for path in sorted(RESULTS.glob("trial-*.json")):
         for run in json.loads(path.read_text(encoding="utf-8"))["runs"]:
-            images = "held out" if "--validation" in run["command"] else "test"
-            numbers = f"{run['error']:.2f}", images, f"{run['compression']:.1f}x", _commit(run)
-            rows.append([f"`{run['command']}`", *numbers])
-    header = ["command", "error, %", "of the images", "compression", "commit"]
+            groups.setdefault((_without_seed(run), _commit(run)), []).append(run)
+    rows = [
+        [
+            f"`{command}`",
+            ", ".join(f"{run['error']:.2f}" for run in runs),
+            ", ".join(str(run["seed"]) for run in runs),
+            "held out" if "--validation" in command else "test",
+            _spread([run["compression"] for run in runs], "{:.1f}") + "x",
+            commit,
+        ]
+        for (command, commit), runs in sorted(
+            groups.items(), key=lambda each: "lenet5" in each[0][0]
+        )
+    ]
+    header = ["command", "error, %", "seeds", "of the images", "compression", "commit"]
     return f"## Older runs\n\n{_markdown(header, rows)}"
+
+
+def _without_seed(run: dict[str, Any]) -> str:
+    return run["command"].replace(f" --seed {run['seed']}", "")
 
 
 def _held_out() -> str:
@@ -186,9 +229,9 @@ def _held_out() -> str:
         ]
         for network in found["networks"]
     ]
-    errors = ["error, %: held out", "changed", "learned, changed"]
-    header = ["trial", "seed", "epochs", "compression", *errors]
-    return _markdown([*header, "loss: held out", "changed", "learned, changed"], rows)
+    images = ("held out", "changed", "learned, changed")
+    numbers = [f"{number}: {which}" for number in ("error, %", "loss") for which in images]
+    return _markdown(["trial", "seed", "epochs", "compression", *numbers], rows)
 
 
 def _commit(run: dict[str, Any]) -> str:
@@ -202,3 +245,7 @@ def _markdown(header: list[str], rows: list[list[str]]) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(make_page(), encoding="utf-8")
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    README.write_text(
+        f"{before}{BEGIN}{summarise()}{END}{rest.partition(END)[2]}", encoding="utf-8"
+    )

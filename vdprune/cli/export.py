@@ -59,15 +59,16 @@ _IS_FOR = {
     "--bits",
     type=click.IntRange(1, 8),
     metavar="N",
-    help="For packed: so many bits for each weight, whatever that does to the error, which `vdprune "
-    "eval` tells.  [default: for each layer as few as --max-error-increase allows]",
+    help="For packed: at most 2^N different values in each array, whatever that does to the error, "
+    "which `vdprune eval` tells.  [default: for each array as few as --max-error-increase allows]",
 )
 @click.option(
     "--max-error-increase",
     type=PERCENT,
     metavar="PERCENT",
-    help="For packed: how many images may become wrong or right, of those that training held out, or "
-    f"of 10,000 training images where it held out none.  [default: {_MOST_CHANGED}]",
+    help="For packed: percent of the images that may turn from right to wrong, or back, of those that "
+    "training held out, or of 10,000 training images where it held out none.  "
+    f"[default: {_MOST_CHANGED}]",
 )
 @click.option(
     "--sparse",

@@ -38,7 +38,8 @@ _MORE = 8  # points that are spent on the choice
     default=32,
     show_default=True,
     metavar="N",
-    help=f"How many thresholds to measure; up to {_MORE} more go to the choice.",
+    help=f"How many thresholds to measure; up to {_MORE} more place the one that --max-error-increase "
+    "chooses.",
 )
 @click.option(
     "--picture",

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 @click.option(
     "--recipe",
     metavar="NAME|FILE.toml",
-    help="How to train: paper; strong, sparser at the same error, with a teacher; quick, for a first "
-    "look; dense, an ordinary network; magnitude, the baseline; teacher, an ordinary one on changed "
-    "images; or a file such as --show-recipe prints.  [default: paper]",
+    help="How to train: paper; strong, sparser at the same error, with a teacher (lenet300, lenet5); "
+    "quick, for a first look; dense, an ordinary network; magnitude, the baseline; teacher, an ordinary "
+    "one on changed images; or a file such as --show-recipe prints.  [default: paper]",
 )
 @click.option(
     "--show-recipe", is_flag=True, help="Print the recipe that would be used as TOML, and stop."
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     "--epochs",
     type=int,
     metavar="N",
-    help="Passes through the training images, of all phases; the schedules move along.",
+    help="Passes through the training images, of all phases; schedules and cuts are stretched along.",
 )
 @click.option("--batch-size", type=int, metavar="N", help="Images in a step.")
 @click.option(
