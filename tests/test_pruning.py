@@ -56,13 +56,16 @@ def test_a_model_is_no_checkpoint() -> None:
         prune(model, 1.0)
 
 
-def test_nothing_but_the_weights_is_changed() -> None:
+def test_nothing_but_what_is_cut_is_changed() -> None:
     checkpoint, original = make_checkpoint(), make_checkpoint()
+    links = dict(original.model.named_variational_links())
     prune(checkpoint, 1.0)
-    params = dict(original.model.namedparams())
-    for name, param in checkpoint.model.namedparams():
-        if not name.endswith("/W"):
-            numpy.testing.assert_array_equal(param.array, params[name].array)
+    for name, link in checkpoint.model.named_variational_links():
+        kept = links[name].log_alpha().array <= 1.0
+        for param in ("W", "log_sigma2"):
+            array, before = getattr(link, param).array, getattr(links[name], param).array
+            numpy.testing.assert_array_equal(array, numpy.where(kept, before, 0))
+        numpy.testing.assert_array_equal(link.b.array, links[name].b.array)
     numpy.testing.assert_array_equal(checkpoint.model.scaling.mean, original.model.scaling.mean)
 
 
@@ -105,6 +108,20 @@ def test_pruning_again_changes_nothing(threshold: float) -> None:
     twice = prune(once, threshold)
     for array, (_, link) in zip(arrays, twice.model.named_variational_links(), strict=True):
         numpy.testing.assert_array_equal(link.W.array, array)
+
+
+@pytest.mark.parametrize("threshold", [6.0, 9.0])
+def test_a_higher_threshold_brings_nothing_back(threshold: float) -> None:
+    checkpoint = make_checkpoint()
+    for _, link in checkpoint.model.named_variational_links():
+        link.log_sigma2.array[...] -= 10  # so low that theta = 0 alone is no noise
+    once = prune(checkpoint, -6.0)
+    cut = [link.W.array == 0 for _, link in once.model.named_variational_links()]
+    assert all(0 < dead.mean() < 1 for dead in cut)
+    twice = prune(once, threshold)
+    for dead, (_, link) in zip(cut, twice.model.named_variational_links(), strict=True):
+        numpy.testing.assert_array_equal(link.W.array == 0, dead)
+        assert (link.log_alpha().array[dead] == 8).all()
 
 
 @pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf])

@@ -11,10 +11,13 @@ from vdprune.chain import VariationalDropoutChain
 from vdprune.checkpoint import Checkpoint
 from vdprune.errors import ArgumentError
 from vdprune.kernels.constants import LOG_ALPHA_MAX, LOG_ALPHA_MIN
+from vdprune.links.cutting import set_to_zero
 
 
 def prune(checkpoint: Checkpoint, threshold: float | None = None) -> Checkpoint:
     """Set the weights with a log alpha above a threshold to zero, in place.
+
+    What was cut before stays cut.
 
     Args:
         checkpoint: A trained network.
@@ -42,7 +45,10 @@ def prune(checkpoint: Checkpoint, threshold: float | None = None) -> Checkpoint:
     checkpoint.model.compact({})
     for _, link in checkpoint.model.named_variational_links():
         link.loga_threshold = threshold
-        link.W.array[...] = as_array(link.masked_W()) + 0  # -0.0, of a negative weight, becomes 0
+        dead = ~link.kept()
+        if checkpoint.pruned:
+            dead |= link.W.array == 0
+        set_to_zero(link, dead)  # log_sigma2, too, or a higher threshold would bring them back
     return replace(checkpoint, threshold=threshold, pruned=True)
 
 

@@ -8,6 +8,7 @@ from tests.conftest import make_tiny_arrays
 from vdprune.checkpoint import Checkpoint
 from vdprune.datasets import Dataset, make_dataset
 from vdprune.errors import ArgumentError
+from vdprune.pruning import prune
 from vdprune.recipes.files import load_recipe
 from vdprune.training.start import check_data, start_checkpoint
 
@@ -76,6 +77,18 @@ def test_what_is_masked_stays_at_zero(data: Dataset, learned: Checkpoint) -> Non
         started.named_variational_links(), learned.model.named_variational_links(), strict=True
     ):
         numpy.testing.assert_array_equal(mine.kept(), theirs.kept())
+
+
+def test_what_was_pruned_stays_at_zero_whatever_the_threshold_is(
+    data: Dataset, learned: Checkpoint
+) -> None:
+    pruned = prune(prune(learned, 3.0), 9.0).model
+    recipe = replace(PAPER, initial_log_sigma2=-20.0)
+    started = start_checkpoint(recipe, "lenet5-bn", data, replace(learned, pruned=True)).model
+    for (_, mine), (_, theirs) in zip(
+        started.named_variational_links(), pruned.named_variational_links(), strict=True
+    ):
+        numpy.testing.assert_array_equal(mine.kept(), theirs.W.array != 0)
 
 
 @pytest.mark.parametrize("name", ["finetune", "dense"])

@@ -143,6 +143,8 @@ def _keep_at_zero(init: Checkpoint, model: Any) -> None:
     theirs = dict(init.model.named_variational_links())
     for name, link in model.named_variational_links():
         dead = ~theirs[name].kept()
+        if init.pruned:
+            dead |= theirs[name].W.array == 0
         if dead.any():
             cut(link, dead)
 
