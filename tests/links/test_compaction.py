@@ -153,6 +153,21 @@ def test_the_divergence_of_what_was_dropped_is_known(kind: str) -> None:
 
 
 @kinds
+def test_what_is_left_does_not_matter_to_the_divergence_of_what_was_dropped(kind: str) -> None:
+    """A run that is resumed compacts again, when what is left has gone on learning."""
+    link = make_partly_dead(kind)
+    alive = find_alive(link)
+    found = []
+    for _ in range(20):
+        compact(link, alive)
+        assert link.whole is not None
+        found.append((link.whole.dropped_divergence, link.whole.dropped_p))
+        link.W.array[...] *= 1.01
+        expand(link)
+    assert len(set(found)) == 1
+
+
+@kinds
 def test_inputs_that_do_not_fit_are_refused(kind: str) -> None:
     link = make_partly_dead(kind)
     compact(link, find_alive(link))

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy
 from chainer import as_array
+from chainer import functions as F
 from chainer.backend import get_array_module
 from chainer.backends import cuda
 
+from vdprune import functions
 from vdprune.errors import ArgumentError
 from vdprune.functions.choice import choose_fused
 from vdprune.functions.variational_layer import Alive
@@ -62,16 +64,25 @@ def compact(link: VariationalDropout, alive: Alive) -> None:
         for name, param in _params(link)
         for key, state in state_of(param).items()
     }
-    divergence, p = float(link.kl_divergence().array), link.sum_of_p()
+    divergence, p = _sum_dropped(link, alive)
     # From here on `expand` undoes whatever has been done when an exception comes in between.
-    link.whole = Whole(alive, arrays, states, 0.0, 0.0)
+    link.whole = Whole(alive, arrays, states, divergence, p)
     for name, param in _params(link):
         param.array = _cut(param.array, alive)
         param.cleargrad()
         for key in state_of(param):
             state_of(param)[key] = _cut(states[name, key], alive)
-    divergence -= float(link.kl_divergence().array)
-    link.whole = Whole(alive, arrays, states, divergence, p - link.sum_of_p())
+
+
+def _sum_dropped(link: VariationalDropout, alive: Alive) -> tuple[float, float]:
+    """Sum divergence and dropout rates of what is dropped; of nothing else, which goes on changing."""
+    log_alpha = as_array(link.log_alpha())
+    xp = get_array_module(log_alpha)
+    is_dropped = xp.ones(log_alpha.shape, bool)
+    is_dropped[xp.asarray(alive.outputs)[:, None], xp.asarray(alive.inputs)] = False
+    dropped = log_alpha[is_dropped]
+    divergence = functions.kl_divergence(dropped, link.prior)
+    return float(divergence.array), float(F.sigmoid(dropped).array.sum())
 
 
 def expand(link: VariationalDropout) -> None:
