@@ -225,6 +225,25 @@ def test_noise_comes_back_after_fine_tuning(data: Dataset, tmp_path: Path) -> No
     assert nonzero(tmp_path / "c.h5") <= WEIGHTS / 2
 
 
+def test_noise_that_was_learned_comes_back_as_it_was(data: Dataset, tmp_path: Path) -> None:
+    """That of weights with the least log alpha there is, too."""
+    phases = VARIATIONAL, Phase("finetune", 1, kind="fine-tune"), replace(VARIATIONAL, name="again")
+    run = start(recipe_of(*phases, initial_log_sigma2=-9.0), data, tmp_path / "c.h5")
+    model, seen = run.checkpoint.model, []
+    learned = VARIATIONAL.epochs * STEPS
+
+    def note(iteration: int) -> None:
+        for link in _links(model):
+            if iteration == learned:
+                link.log_sigma2.array[...] = -30
+            elif iteration == learned + STEPS + 1:
+                seen.append(numpy.median(link.log_alpha().array))
+
+    run = TrainingRun(run.checkpoint, data, tmp_path / "c.h5", CPU, Callbacks(on_step=note))
+    run.run()
+    assert max(seen) < -7.5  # -8 but for one step of Adam
+
+
 MANY = recipe_of(
     DENSE,
     replace(VARIATIONAL, cuts=(Cut(1.0, compression=10.0), Cut(1.5, compression=15.0))),

@@ -59,29 +59,39 @@ def configure_links(model: VariationalDropoutChain, phase: Phase) -> None:
 
 def enter_phase(
     model: VariationalDropoutChain,
-    phase: Phase,
+    phases: tuple[Phase, ...],
+    number: int,
     initial_log_sigma2: float,
 ) -> None:
     """Take a network from one phase into the next, once.
 
     Args:
         model: The network, on its device, its optimizer set up.
-        phase: The phase that begins.
-        initial_log_sigma2: Where log_sigma2 starts of weights that never had noise.
+        phases: The phases of the run.
+        number: Which of them begins, counted from 0.
+        initial_log_sigma2: Where log_sigma2 starts after a phase that is dense.
     """
+    phase = phases[number]
     model.compact({})
     for _, link in model.named_variational_links():
         if phase.kind == "variational":
-            _make_noisy(link, initial_log_sigma2)
+            _make_noisy(link, None if _had_noise(phases[:number]) else initial_log_sigma2)
         else:
             is_dense = phase.kind == "dense"
             link.fix_log_alpha(LOG_ALPHA_MIN if is_dense else as_array(link.log_alpha()))
 
 
-def _make_noisy(link: Any, initial_log_sigma2: float) -> None:
-    """Let a link train with noise, from log alpha as it was before noise was taken away."""
+def _had_noise(phases: tuple[Phase, ...]) -> bool:
+    """Tell whether log alpha was learned in phases; one that is dense makes an end of it."""
+    kinds = [phase.kind for phase in phases if phase.kind != "fine-tune"]
+    return kinds[-1:] == ["variational"]
+
+
+def _make_noisy(link: Any, initial_log_sigma2: float | None) -> None:
+    """Let a link train with noise, from log alpha as it was before noise was taken away, or anew."""
     if link.fixed is None:
         return
-    never_had_noise = link.fixed.log_alpha <= LOG_ALPHA_MIN
+    has_none = link.fixed.log_alpha <= LOG_ALPHA_MIN
     link.release_log_alpha()
-    link.log_sigma2.array[never_had_noise] = initial_log_sigma2
+    if initial_log_sigma2 is not None:
+        link.log_sigma2.array[has_none] = initial_log_sigma2
