@@ -97,6 +97,21 @@ runpy.run_module("vdprune", run_name="__main__", alter_sys=True)
 """
 
 
+def test_a_best_network_is_not_written_over(run: Run, tmp_path: Path, tiny_npz: Path) -> None:
+    options = ("--dataset", tiny_npz, "--recipe", "quick", "--batch-size", 50, "--validation", 50)
+    assert run("train", *options, "--out", "c.h5", "--quiet").returncode == 0
+    best = tmp_path / "c.best.h5"
+    shutil.move(tmp_path / "c.h5", tmp_path / "moved.h5")
+    before = best.read_bytes()
+    result = run("prune", "moved.h5", "--finetune", 1, "--out", "c.h5")
+    assert result.returncode == 1
+    assert "c.best.h5 is the checkpoint of a training run" in result.stderr
+    result = run("prune", "c.best.h5", "--finetune", 1, "--out", "c.h5")
+    assert result.returncode == 1
+    assert "c.best.h5 would be written over itself" in result.stderr
+    assert best.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [

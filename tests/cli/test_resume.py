@@ -62,12 +62,12 @@ def _training(folder: Path, *args: object) -> Iterator[subprocess.Popen[str]]:
 
 
 def _arrays(path: Path) -> dict[str, numpy.ndarray]:
-    """All that a run ends with: weights, optimizer, random state, history but for its clock."""
+    """All that a run ends with: weights, optimizer, random state, history, but for clocks."""
     arrays = {}
 
     def collect(name: str, item: object) -> None:
         is_array = isinstance(item, h5py.Dataset) and item.dtype != object
-        if is_array and name != "history/seconds":
+        if is_array and not name.endswith("/seconds"):
             arrays[name] = item[...]
 
     with h5py.File(path, "r") as file:

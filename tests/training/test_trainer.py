@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,6 +158,43 @@ def test_a_run_that_is_resumed_in_its_first_epoch_has_a_checkpoint(
 
 
 @pytest.mark.usefixtures("one_step_at_a_time")
+def test_the_time_before_an_interruption_counts(data: Dataset, tmp_path: Path) -> None:
+    wait, seen = 0.3, [0]
+
+    def on_step(step: int) -> None:
+        seen.append(step)
+        if step == 2:
+            time.sleep(wait)
+
+    callbacks = Callbacks(on_step=on_step, should_stop=lambda: seen[-1] >= 3)
+    with pytest.raises(TrainingInterruptedError):
+        start(RECIPE, data, tmp_path / "c.h5", callbacks).run()
+    TrainingRun.resume(tmp_path / "c.h5", data, CPU, Callbacks()).run()
+    first, second, _ = load_checkpoint(tmp_path / "c.h5").history
+    assert first["seconds"] > wait
+    assert second["seconds"] < first["seconds"]
+
+
+@pytest.mark.usefixtures("one_step_at_a_time")
+@pytest.mark.parametrize(
+    ("steps", "where"), [(6, "after epoch 1, after 6"), (7, "in epoch 2, after 7")]
+)
+def test_it_is_told_where_a_run_stopped(
+    data: Dataset, tmp_path: Path, steps: int, where: str
+) -> None:
+    with pytest.raises(TrainingInterruptedError, match=f"^stopped {where} steps of the run$"):
+        start(RECIPE, data, tmp_path / "c.h5", stop_after(steps)).run()
+
+
+@pytest.mark.usefixtures("one_step_at_a_time")
+def test_a_run_that_is_to_stop_after_its_last_step_is_done(data: Dataset, tmp_path: Path) -> None:
+    run = start(RECIPE, data, tmp_path / "c.h5", stop_after(18))
+    run.run()
+    assert run.is_finished
+    assert len(load_checkpoint(tmp_path / "c.h5").history) == 3
+
+
+@pytest.mark.usefixtures("one_step_at_a_time")
 @pytest.mark.parametrize("stop", [7, 9, 17])
 def test_a_run_that_was_compacted_goes_on_as_it_was(
     data: Dataset, tmp_path: Path, stop: int
@@ -233,6 +271,19 @@ def test_the_best_epoch_is_kept_beside_the_last(data: Dataset, tmp_path: Path) -
     assert kept.history[-1]["epoch"] == best["epoch"] > 2
     with pytest.raises(FileFormatError, match="without the state of a training run"):
         TrainingRun.resume(tmp_path / "c.best.h5", data.hold_out(60), CPU, Callbacks())
+
+
+def test_the_best_epoch_of_a_run_before_goes_with_that_run(data: Dataset, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, validation=50)
+    path, best = tmp_path / "c.h5", tmp_path / "c.best.h5"
+    start(recipe, data, path).run()
+    before = best.read_bytes()
+    diverging = replace(PHASE, learning_rate=Schedule(((0, 1e30),)))
+    with pytest.raises(NonFiniteLossError, match="no epoch was completed"):
+        start(replace(recipe, phases=(diverging,)), data, path).run()
+    assert best.read_bytes() == before
+    start(RECIPE, data, path).run()
+    assert not best.exists()
 
 
 def test_without_validation_no_best_epoch_is_chosen(data: Dataset, tmp_path: Path) -> None:

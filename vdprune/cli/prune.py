@@ -91,10 +91,13 @@ def prune_command(
     from vdprune import pruning
     from vdprune.cli.loading import load_checkpoint
     from vdprune.cli.results import warn_of_collapse
+    from vdprune.training.files import best_path
 
     loaded = load_checkpoint(checkpoint)
     check_checkpoint_name(out)
     check_out(out, checkpoint)
+    if finetune is not None and loaded.recipe["validation"]:
+        check_out(best_path(out), checkpoint)
     if not quiet:
         tell_of_unfinished(checkpoint, loaded.recipe)
     if target_sparsity is not None:

@@ -133,7 +133,6 @@ def start_run(order: Order, device: Device, progress: Progress, received: list[i
     checkpoint = replace(checkpoint, preparation=seconds)
     run = TrainingRun(checkpoint, data, out, device, progress.callbacks, lessons, own_file)
     own_file.check()
-    best_path(out).unlink(missing_ok=True)  # of the run that is replaced
     return run
 
 

@@ -207,6 +207,7 @@ class EpochLog(Extension):
         self._evaluate = evaluate
         self._on_epoch = on_epoch
         self._start = 0.0
+        self._elapsed = 0.0  # seconds of the epoch before the run was interrupted
         self._forget_sums()
 
     def _forget_sums(self) -> None:
@@ -215,7 +216,8 @@ class EpochLog(Extension):
 
     def initialize(self, trainer: Trainer) -> None:
         """Start the clock."""
-        self._start = time.perf_counter()
+        self._start = time.perf_counter() - self._elapsed
+        self._elapsed = 0.0
 
     def __call__(self, trainer: Trainer) -> None:
         """Take in a step's observation; at the end of an epoch make its row."""
@@ -244,9 +246,10 @@ class EpochLog(Extension):
         self._on_epoch(row)
 
     def serialize(self, serializer: Any) -> None:
-        """Save the sums of the epoch so far, or bring them back."""
+        """Save the sums of the epoch so far and its seconds, or bring them back."""
         self._sums.serialize(serializer)
         self._steps = int(serializer("steps", self._steps))
+        self._elapsed = float(serializer("seconds", time.perf_counter() - self._start))
 
 
 class Checkpoints(Extension):
@@ -254,7 +257,8 @@ class Checkpoints(Extension):
 
     Args:
         save: Writes it.
-        should_stop: Whether training shall stop after this step.
+        should_stop: Whether training shall stop after this step; the run's last one is its end anyway.
+        is_finished: Whether this step was the last one.
         epochs_before: Epochs of earlier runs, from which on those of this one are numbered.
     """
 
@@ -262,22 +266,27 @@ class Checkpoints(Extension):
     priority = 0
 
     def __init__(
-        self, save: Callable[[], None], should_stop: Callable[[], bool], epochs_before: int
+        self,
+        save: Callable[[], None],
+        should_stop: Callable[[], bool],
+        is_finished: Callable[[], bool],
+        epochs_before: int,
     ) -> None:
         self._save = save
         self._should_stop = should_stop
+        self._is_finished = is_finished
         self._epochs_before = epochs_before
 
     def __call__(self, trainer: Trainer) -> None:
         """Write it if it is time to."""
-        stop = self._should_stop()
-        if trainer.updater.is_new_epoch or stop:
+        updater, stop = trainer.updater, self._should_stop()
+        if updater.is_new_epoch or stop:
             self._save()
-        if stop:
-            steps = trainer.updater.iteration
+        if stop and not self._is_finished():
+            steps, epochs = updater.iteration, self._epochs_before + updater.epoch
+            where = f"after epoch {epochs}" if updater.is_new_epoch else f"in epoch {epochs + 1}"
             raise TrainingInterruptedError(
-                f"stopped in epoch {self._epochs_before + trainer.updater.epoch + 1}, after {steps} "
-                f"step{'' if steps == 1 else 's'} of the run"
+                f"stopped {where}, after {steps} step{'' if steps == 1 else 's'} of the run"
             )
 
 

@@ -77,6 +77,7 @@ class TrainingRun:
         self.device = device
         self.was_on: str | None = None  # a resumed run's device before
         self._kept: str | None = None  # what the checkpoint that is there is that of
+        self._has_best = False  # written by this run
         self._callbacks = callbacks
         train = dataset.train
         check_data(checkpoint, dataset, self.recipe.batch_size)
@@ -215,7 +216,7 @@ class TrainingRun:
         if not self._is_in_phase:
             if before is not None and before.optimizer != phase.optimizer:
                 self._optimizer = make_optimizer(phase, model)
-            enter_phase(model, phase, self.recipe.initial_log_sigma2)
+            enter_phase(model, phases, number, self.recipe.initial_log_sigma2)
             self._is_in_phase = True
         configure_links(model, phase)
         updater = MultiStepUpdater(
@@ -252,7 +253,9 @@ class TrainingRun:
             yield Cuts(model, phase.cuts, recipe.threshold, first_step, recipe.compact_every > 0)
         if model.xp is not numpy:
             yield RandomOnGpu()
-        yield Checkpoints(self._save, self._callbacks.should_stop, self.epochs_before)
+        yield Checkpoints(
+            self._save, self._callbacks.should_stop, lambda: self.is_finished, self.epochs_before
+        )
 
     def _count_step(self, iteration: int) -> None:
         self._iteration = iteration
@@ -276,6 +279,7 @@ class TrainingRun:
         if self.dataset.validation is not None and self._is_best():
             self.own_file.check()
             save_checkpoint(best_path(self.out), self.checkpoint)
+            self._has_best = True
         self._callbacks.on_epoch(row)
 
     def _is_best(self) -> bool:
@@ -314,6 +318,8 @@ class TrainingRun:
         self.own_file.check()
         save_checkpoint(self.out, self.checkpoint, save_training)
         self.own_file.remember()
+        if self._kept is None and not self._has_best:
+            best_path(self.out).unlink(missing_ok=True)  # of a run that is replaced
         self._kept = self._name_state()
 
     def _name_state(self) -> str:
