@@ -57,24 +57,33 @@ def test_a_dense_network_has_curves_alone(run: Run, trained: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("rows", "done", "starts"),
+    ("epochs", "done", "starts"),
     [
-        (30, 30, [0, 20]),  # a run that is done
-        (5, 5, [0, 20]),  # one that is not
-        (5, None, [0, 20]),  # the same, pruned
-        (80, None, [50, 70]),  # a fine-tuning that is done
-        (53, 3, [50, 70]),  # one that is not
-        (50, 0, [50, 70]),  # one that has just begun
+        ([30], 30, [0, 20]),  # a run that is done
+        ([5], 5, [0, 20]),  # one that is not
+        ([5], None, [0, 20]),  # the same, pruned, or the best of its epochs
+        ([50, 30], None, [50, 70]),  # a fine-tuning that is done
+        ([50, 3], 3, [50, 70]),  # one that is not
+        ([50, 3], None, [50, 70]),  # the best of its epochs
+        ([50, 1, 1], None, [51, 71]),  # after another
+        ([50], 0, [50, 70]),  # one that has just begun
     ],
 )
-def test_where_phases_begin(
-    monkeypatch: pytest.MonkeyPatch, rows: int, done: int | None, starts: list[int]
-) -> None:
-    monkeypatch.setattr("vdprune.checkpoint.count_epochs", lambda path: done)
+def test_where_phases_begin(epochs: list[int], done: int | None, starts: list[int]) -> None:
     recipe = {"phases": [{"name": "a", "epochs": 20}, {"name": "b", "epochs": 10}]}
-    nothing = NetworkSparsity(())
-    loaded = LoadedFile("pruned", None, "lenet300", "mnist", 3.0, nothing, recipe, [{}] * rows)
-    assert _phases(Path("a.h5"), loaded) == list(zip("ab", starts, strict=True))
+    history = [{"iteration": 9.0 * n} for count in epochs for n in range(1, count + 1)]
+    loaded = LoadedFile(
+        "pruned",
+        None,
+        "lenet300",
+        "mnist",
+        3.0,
+        NetworkSparsity(()),
+        recipe,
+        history,
+        run_epochs=done,
+    )
+    assert _phases(loaded) == list(zip("ab", starts, strict=True))
 
 
 def test_folder_and_format(run: Run, trained: Path, tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 from vdprune.cli.loading import LoadedFile
 
 
-def draw_all(file: Path, loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
+def draw_all(loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
     """Draw what there is to a file.
 
     Args:
-        file: The file.
         loaded: What it holds.
 
     Yields:
@@ -21,7 +20,7 @@ def draw_all(file: Path, loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
     from vdprune import plotting
 
     if loaded.history:
-        yield "curves", plotting.draw_curves(loaded.history, _phases(file, loaded))
+        yield "curves", plotting.draw_curves(loaded.history, _phases(loaded))
         if any(row["sparsity"] for row in loaded.history):
             figure = plotting.draw_error_against_compression(loaded.history)
             yield "error-against-compression", figure
@@ -61,17 +60,12 @@ def tell_what_is_left_out(file: Path, loaded: LoadedFile) -> list[str]:
     return reasons
 
 
-def _phases(file: Path, loaded: LoadedFile) -> list[tuple[str, int]]:
+def _phases(loaded: LoadedFile) -> list[tuple[str, int]]:
     """Name the recipe's phases, each with the epoch after which it begins."""
-    from vdprune.checkpoint import count_epochs
-
     phases = loaded.recipe["phases"]
-    lengths = [phase["epochs"] for phase in phases]
-    # epochs of the recipe; before a fine-tuning there were others, of another recipe
-    done = count_epochs(file)
-    if done is None:
-        done = min(sum(lengths), len(loaded.history))
-    starts = accumulate(lengths, initial=len(loaded.history) - done)
+    # before a fine-tuning there were others, of another recipe
+    before = len(loaded.history) - loaded.epochs_done
+    starts = accumulate((phase["epochs"] for phase in phases), initial=before)
     return [(phase["name"], start) for phase, start in zip(phases, starts, strict=False)]
 
 
