@@ -10,7 +10,14 @@ import pytest
 
 from vdprune.errors import FileFormatError, FileWriteError
 from vdprune.hdf5 import new_h5
-from vdprune.storage import check_seal, check_writable, seal, write_atomically, write_together
+from vdprune.storage import (
+    check_marked,
+    check_seal,
+    check_writable,
+    seal,
+    write_atomically,
+    write_together,
+)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -243,3 +250,28 @@ def test_a_seal_that_is_cut_is_noticed(tmp_path: Path, missing: int) -> None:
     path.write_bytes(seal(b"anything")[:-missing])
     with pytest.raises(FileFormatError, match="is cut short: its last bytes are missing"):
         check_seal(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"notes on how I used vdprune",
+        b'/* Calls what vdprune made. */\n#include "net.h"\n',
+        b"// from net.c:\n/* Made by vdprune 0.1.0 from lenet5. */\n",
+        b"<!DOCTYPE html>\n<title>My notes on vdprune</title>\n",
+        b"<!DOCTYPE html>\n<body>" + 500 * b" " + b'<meta name="generator" content="vdprune 1">\n',
+        b"\x89PNG\r\n\x1a\n\0\0\0\x15tEXtTitle\0drawn like vdprune",
+        b"\x89PNG\r\n\x1a\n" + 100 * b"\0" + b"tEXtSoftware\0vdprune",
+        b"<?xml version='1.0'?>\n<svg><dc:creator>me</dc:creator><text>vdprune</text></svg>",
+        b"%PDF-1.4\n/Title (vdprune)\n%%EOF",
+        b"%PDF-1.4\n/Creator (vdprune)\n" + 30000 * b"\n" + b"%%EOF",
+        b"\x08\x08\x12\x05torch2\x07vdprune",
+        b'\x40\0\0\0\0\0\0\0{"__metadata__":{"note":"\\"format\\":\\"vdprune-weights\\""}}',
+        b"of vdpk files",
+    ],
+)
+def test_what_mentions_vdprune_is_not_its_own(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mine"
+    path.write_bytes(content)
+    with pytest.raises(FileWriteError, match="exists and was not written by vdprune"):
+        check_marked(path)

@@ -153,6 +153,22 @@ def count_epochs(path: Path) -> int | None:
         return int(file["training"].attrs["epoch"]) if "training" in file else None
 
 
+def count_epochs_of_last_run(history: History) -> int:
+    """Count the epochs of the run that was the last to add to a history.
+
+    A fine-tuning goes on with the history of the run before, and counts its own steps.
+
+    Args:
+        history: The history.
+
+    Returns:
+        The rows from the last one on whose steps do not follow those of the row before.
+    """
+    steps = [row["iteration"] for row in history]
+    later = [n for n in range(1, len(steps)) if steps[n] <= steps[n - 1]]
+    return len(steps) - max(later, default=0)
+
+
 def load_checkpoint(
     path: str | Path, load_training: Callable[[h5py.Group, Checkpoint], None] | None = None
 ) -> Checkpoint:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,17 @@ from vdprune.version import __version__
 MARK = "vdprune"  # the maker that pages, pictures and files without a seal name
 PACKED = b"vdpk"  # what packed files begin with
 HDF5 = b"\x89HDF\r\n\x1a\n"  # and HDF5 files
+# How files of ours without a seal begin, or else end: what each kind says of its maker, in its place.
+_MARKS = {
+    "C": rb"/\* Made by vdprune ",
+    "HTML": rb'<!DOCTYPE html>.{,500}<meta name="generator" content="vdprune ',
+    "ONNX": rb"\x08.\x12\x07vdprune",  # the version of ONNX, then producer_name
+    "packed": re.escape(PACKED),
+    "PDF": rb"%PDF-.*/Creator \(vdprune\).{,20000}\Z",  # pages come first
+    "PNG": rb"\x89PNG.{,100}tEXtSoftware\0vdprune",
+    "safetensors": rb'.{8}\{"__metadata__":.*"format":"vdprune-weights"',  # metadata have no order
+    "SVG": rb"<\?xml.{,1000}<dc:creator>\s*<cc:Agent>\s*<dc:title>vdprune<",
+}
 _SEAL = b"vdprune-sha256:"
 SEAL_SIZE = len(_SEAL) + 64
 _MOST_BEHIND = 4096  # bytes that are looked through for a seal that is not at the end
@@ -196,7 +208,7 @@ def check_marked(path: Path) -> None:
     """Make sure that a file without a seal, as a picture, that is about to be replaced is one of ours.
 
     Args:
-        path: The file; it need not be there. Ours name vdprune as their maker, or are packed.
+        path: The file; it need not be there. Ours say that vdprune made them, where their kind does.
 
     Raises:
         FileWriteError: It was not written by vdprune.
@@ -204,7 +216,7 @@ def check_marked(path: Path) -> None:
     if not path.is_file():
         return
     data = path.read_bytes()
-    if MARK.encode() not in data and not data.startswith(PACKED):
+    if not any(re.match(mark, data, re.DOTALL) for mark in _MARKS.values()):
         raise FileWriteError(
             f"{path} exists and was not written by vdprune: choose another file, or remove it"
         )

@@ -71,6 +71,14 @@ def test_dataset_can_be_given(run: Run, tmp_path: Path, trained: Path, tiny_npz:
 def test_split_is_used_and_named(run: Run, trained: Path) -> None:
     result = run("eval", trained / "pruned.h5", "--split", "train")
     assert "the 300 training examples of " in result.stdout
+    assert "held out" not in result.stderr
+
+
+def test_weight_files_do_not_know_what_was_held_out(run: Run, trained: Path) -> None:
+    result = run("eval", trained / "weights.h5", "--split", "train")
+    assert "the 300 training examples of " in result.stdout
+    assert "does not say how many examples training held out: if it did, they are" in result.stderr
+    assert run("eval", trained / "weights.h5", "--split", "train", "--quiet").stderr == ""
 
 
 def test_file_is_found_after_its_data_set_was_given_by_a_relative_path(

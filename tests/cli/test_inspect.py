@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, change_phase
 from vdprune.formats import load_weights
 
 
@@ -22,16 +22,46 @@ def test_checkpoints(run: Run, trained: Path, file: str) -> None:
     assert 0 < found["nonzero"] < found["weights"]
 
 
+def unfinished(trained: Path, path: Path) -> None:
+    """Make a checkpoint of 10 epochs what its run would have left after them if there were 30."""
+    shutil.copy(trained / "checkpoint.h5", path)
+    change_phase(path, epochs=30)
+
+
 def test_a_run_that_was_interrupted(run: Run, tmp_path: Path, trained: Path) -> None:
-    shutil.copy(trained / "checkpoint.h5", tmp_path)
-    with h5py.File(tmp_path / "checkpoint.h5", "r+") as file:
-        recipe = json.loads(file.attrs["recipe"])
-        recipe["phases"][0]["epochs"] = 30
-        file.attrs["recipe"] = json.dumps(recipe)
-    result = run("inspect", "checkpoint.h5")
-    assert "seed 0, 10 epochs of 30, to be gone on with by --resume, error " in result.stdout
-    found = json.loads(run("inspect", "checkpoint.h5", "--json").stdout)
-    assert (found["epochs"], found["epochs_of_recipe"]) == (10, 30)
+    unfinished(trained, tmp_path / "c.h5")
+    words = run("inspect", "c.h5").stdout
+    assert "seed 0, 10 of 30 epochs, error " in words
+    assert words.endswith("; `vdprune train --resume --out c.h5` goes on with it\n")
+    found = json.loads(run("inspect", "c.h5", "--json").stdout)
+    names = ("epochs", "epochs_of_recipe", "epochs_of_recipe_done")
+    assert [found[name] for name in names] == [10, 30, 10]
+
+
+def test_the_best_epoch_is_no_run(run: Run, tmp_path: Path, trained: Path) -> None:
+    unfinished(trained, tmp_path / "c.best.h5")
+    with h5py.File(tmp_path / "c.best.h5", "r+") as file:
+        del file["training"]
+    words = run("inspect", "c.best.h5").stdout
+    assert "seed 0, 10 of 30 epochs, error " in words
+    assert "--resume" not in words
+
+
+@pytest.mark.parametrize("has_run", [True, False])
+def test_fine_tuning(run: Run, tmp_path: Path, trained: Path, has_run: bool) -> None:
+    unfinished(trained, tmp_path / "pruned.h5")
+    with h5py.File(tmp_path / "pruned.h5", "r+") as file:
+        file.attrs["kind"] = "pruned"
+        file["history/iteration"][8:] = file["history/iteration"][:2]
+        file["training"].attrs["epoch"] = 2
+        if not has_run:
+            del file["training"]
+    words = run("inspect", "pruned.h5").stdout
+    assert "seed 0, 2 of 30 epochs after 8 of earlier recipes, error " in words
+    assert ("; `vdprune train --resume --out pruned.h5` goes on with it" in words) == has_run
+    found = json.loads(run("inspect", "pruned.h5", "--json").stdout)
+    names = ("epochs", "epochs_of_recipe", "epochs_of_recipe_done")
+    assert [found[name] for name in names] == [10, 30, 2]
 
 
 def test_weight_files(run: Run, trained: Path) -> None:

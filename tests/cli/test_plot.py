@@ -1,13 +1,18 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
+import chainer.functions as F
 import h5py
 import pytest
 
 from tests.conftest import Run
-from vdprune.cli.loading import LoadedFile
-from vdprune.cli.pictures import _phases
+from vdprune.chain import VariationalDropoutChain
+from vdprune.cli.loading import LoadedFile, load_any
+from vdprune.cli.pictures import _phases, draw_all
+from vdprune.export import export_chain
+from vdprune.links import InputScaling, VariationalDropoutLinear
 from vdprune.sparsity import NetworkSparsity
 
 MASKS = ["mask-l1", "mask-l2", "mask-l3"]
@@ -57,24 +62,65 @@ def test_a_dense_network_has_curves_alone(run: Run, trained: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("rows", "done", "starts"),
+    ("epochs", "done", "starts"),
     [
-        (30, 30, [0, 20]),  # a run that is done
-        (5, 5, [0, 20]),  # one that is not
-        (5, None, [0, 20]),  # the same, pruned
-        (80, None, [50, 70]),  # a fine-tuning that is done
-        (53, 3, [50, 70]),  # one that is not
-        (50, 0, [50, 70]),  # one that has just begun
+        ([30], 30, [0, 20]),  # a run that is done
+        ([5], 5, [0, 20]),  # one that is not
+        ([5], None, [0, 20]),  # the same, pruned, or the best of its epochs
+        ([50, 30], None, [50, 70]),  # a fine-tuning that is done
+        ([50, 3], 3, [50, 70]),  # one that is not
+        ([50, 3], None, [50, 70]),  # the best of its epochs
+        ([50, 1, 1], None, [51, 71]),  # after another
+        ([50], 0, [50, 70]),  # one that has just begun
     ],
 )
-def test_where_phases_begin(
-    monkeypatch: pytest.MonkeyPatch, rows: int, done: int | None, starts: list[int]
-) -> None:
-    monkeypatch.setattr("vdprune.checkpoint.count_epochs", lambda path: done)
+def test_where_phases_begin(epochs: list[int], done: int | None, starts: list[int]) -> None:
     recipe = {"phases": [{"name": "a", "epochs": 20}, {"name": "b", "epochs": 10}]}
-    nothing = NetworkSparsity(())
-    loaded = LoadedFile("pruned", None, "lenet300", "mnist", 3.0, nothing, recipe, [{}] * rows)
-    assert _phases(Path("a.h5"), loaded) == list(zip("ab", starts, strict=True))
+    history = [{"iteration": 9.0 * n} for count in epochs for n in range(1, count + 1)]
+    loaded = LoadedFile(
+        "pruned",
+        None,
+        "lenet300",
+        "mnist",
+        3.0,
+        NetworkSparsity(()),
+        recipe,
+        history,
+        run_epochs=done,
+    )
+    assert _phases(loaded) == list(zip("ab", starts, strict=True))
+
+
+class Own(VariationalDropoutChain):
+    """A network whose first layer is not the first by name, and that scales and shapes its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with self.init_scope():
+            self.scaling = InputScaling((1, 8, 8))
+            self.hidden = VariationalDropoutLinear(64, 64)
+            self.classifier = VariationalDropoutLinear(64, 4)
+
+    def forward(self, x: Any) -> Any:
+        pixels = F.reshape(self.scaling(x), (len(x), 64))
+        return self.classifier(F.relu(self.hidden(pixels)))
+
+
+def test_the_layer_that_reads_pixels_is_drawn_as_pixels(tmp_path: Path) -> None:
+    model = Own()
+    for _, link in model.named_variational_links():
+        link.log_sigma2.array[0] = 5  # cut
+    export_chain(model, (1, 8, 8), tmp_path / "own.h5")
+    figures = dict(draw_all(load_any(tmp_path / "own.h5", needs_model=False)))
+    sizes = {name: figure.axes[0].images[0].get_size() for name, figure in figures.items()}
+    assert sizes == {"mask-hidden": (8, 8), "mask-classifier": (4, 64)}
+
+
+def test_a_checkpoints_first_layer_reads_pixels(trained: Path) -> None:
+    for file in ("checkpoint.h5", "weights.h5"):
+        figures = dict(draw_all(load_any(trained / file, needs_model=False)))
+        sizes = {name: figures[name].axes[0].images[0].get_size() for name in MASKS}
+        assert sizes == {"mask-l1": (8, 8), "mask-l2": (100, 300), "mask-l3": (3, 100)}
 
 
 def test_folder_and_format(run: Run, trained: Path, tmp_path: Path) -> None:

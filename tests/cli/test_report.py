@@ -110,11 +110,13 @@ def test_how_it_was_trained(
 
 
 def test_pages_of_others_stay(run: Run, trained: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.html").write_text("<p>mine</p>")
+    (tmp_path / "mine.html").write_text("<p>mine, made without vdprune</p>")
     result = run("report", trained / "weights.h5", "--out", "mine.html")
     assert result.returncode == 1
     assert "was not written by vdprune" in result.stderr
-    assert (tmp_path / "mine.html").read_text() == "<p>mine</p>"
+    assert (tmp_path / "mine.html").read_text() == "<p>mine, made without vdprune</p>"
+    assert run("report", trained / "weights.h5").returncode == 0
+    assert run("report", trained / "weights.h5").returncode == 0  # its own is replaced
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,27 @@ def test_bytes_stay_bytes_and_are_scaled_as_the_authors_do() -> None:
     assert data.input_scale == 1 / 256
 
 
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("train", "training examples are float32 from 0 to 1, test examples uint8 from 0 to "),
+        ("test", "training examples are uint8 from 0 to 199, test examples float32 from 0 to "),
+    ],
+)
+def test_one_split_alone_divided_by_255_is_refused(part: str, message: str) -> None:
+    x = make_tiny_arrays()[f"x_{part}"]
+    with pytest.raises(DatasetError, match=f"{message}.*: the two must be on the same scale"):
+        make_tiny(**{f"x_{part}": x / x.max()})
+
+
+def test_one_split_alone_of_bytes_is_taken_where_the_scale_is_the_same() -> None:
+    x_test = make_tiny_arrays()["x_test"]
+    assert make_tiny(x_test=x_test.astype(int)).test.x.max() == x_test.max()
+    black_and_white = {name: make_tiny_arrays()[name] > 99 for name in ("x_train", "x_test")}
+    black_and_white["x_test"] = black_and_white["x_test"].astype("u1")
+    assert make_tiny(**black_and_white).test.x.max() == 1
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u4", "i8", "u8"])
 def test_labels_of_any_integer_dtype_become_int32(dtype: str) -> None:
     y_train = make_tiny_arrays()["y_train"]

@@ -14,11 +14,14 @@ import pytest
 from tests.test_checkpoint import INPUT_SHAPES, make_checkpoint
 from vdprune.archs import build_arch
 from vdprune.checkpoint import Checkpoint, load_checkpoint
+from vdprune.cli.writing import choose_format, write_weights
 from vdprune.errors import ArgumentError, FileFormatError, FileWriteError
 from vdprune.export import build_chain, export_chain, export_weights
+from vdprune.export.quantising import quantise
 from vdprune.formats import Weights, load_weights
 from vdprune.links import VariationalDropoutLinear
 from vdprune.pruning import prune
+from vdprune.storage import check_output
 
 archs = pytest.mark.parametrize("arch", INPUT_SHAPES)
 encodings = pytest.mark.parametrize("encoding", ["csr", "dense"])
@@ -328,6 +331,24 @@ def test_numbers_beyond_float16_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="no dtype 'int8' for weights: choose float32"):
         export_weights(checkpoint, tmp_path / "w.h5", dtype="int8")
     assert not (tmp_path / "w.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("w.h5", "h5py"),
+        ("w.npz", "numpy"),
+        ("w.packed", "constriction"),
+        ("w.safetensors", "safetensors"),
+        ("w.onnx", "onnx"),
+        ("w.c", "numpy"),
+    ],
+)
+def test_files_of_its_own_may_be_replaced(tmp_path: Path, name: str, package: str) -> None:
+    pytest.importorskip(package, reason="such files need it")
+    weights = quantise(export_weights(make_checkpoint("lenet5"), tmp_path / "weights.npz"), 5)
+    for written in write_weights(tmp_path / name, weights, choose_format(None, tmp_path / name)):
+        check_output(written)
 
 
 def test_files_of_others_stay(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_only_files_of_ours_are_replaced(tmp_path: Path) -> None:
     for _ in range(2):
         export_onnx(Own(lambda self, x: self.l(x)), (4,), path)
     file = onnx.load(path)
-    file.producer_name = "another"
+    file.producer_name, file.doc_string = "another", "made like those of vdprune"
     onnx.save(file, path)
     before = path.read_bytes()
     with pytest.raises(FileWriteError, match="was not written by vdprune"):

@@ -61,6 +61,12 @@ def eval_command(
     if not quiet and not json:
         click.echo(f"evaluating on {examples.description}", err=True)
     if not quiet:
+        if split == "train" and loaded.weights is not None:
+            click.echo(
+                f"vdprune: {file} is an exported weight file, which does not say how many examples "
+                "training held out: if it did, they are among these; its checkpoint leaves them out",
+                err=True,
+            )
         _tell_of_scale(_scale_of(loaded), data, is_its_own=data.name == loaded.dataset)
     result = describe_file(
         file,

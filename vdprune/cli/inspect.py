@@ -37,7 +37,7 @@ def inspect_command(file: Path, json: bool, quiet: bool) -> None:
         click.echo(json_format.dumps(result, allow_nan=False))
         return
     print_result(result, False)
-    for line in _tell(loaded, result):
+    for line in _tell(file, loaded, result):
         click.echo(line)
 
 
@@ -50,6 +50,7 @@ def _describe_training(loaded: "LoadedFile") -> dict[str, Any]:
         "seed": recipe.seed,
         "epochs": len(history),
         "epochs_of_recipe": recipe.epochs,
+        "epochs_of_recipe_done": loaded.epochs_done,
         "last_error": history[-1]["error"] if history else None,
     }
 
@@ -82,19 +83,10 @@ def _count_distinct(weights: "Weights") -> dict[str, int]:
     return {path: len(numpy.unique(array[array != 0])) for path, array in arrays.items()}
 
 
-def _tell(loaded: "LoadedFile", result: dict[str, Any]) -> list[str]:
-    from vdprune.cli.progress import count_of
-
+def _tell(file: Path, loaded: "LoadedFile", result: dict[str, Any]) -> list[str]:
     lines = ["", f"{result['bytes']:,} bytes; {result['dataset'] or 'data unknown'}"]
     if loaded.weights is None:
-        error = result["last_error"]
-        last = "" if error is None else f", error {error:.2f} % after the last"
-        epochs = count_of(result["epochs"], "epoch")
-        is_interrupted = result["epochs"] < result["epochs_of_recipe"]
-        if loaded.kind == "checkpoint" and is_interrupted:
-            epochs += f" of {result['epochs_of_recipe']:,}, to be gone on with by --resume"
-        lines.append(f"recipe {result['recipe']}, seed {result['seed']}, {epochs}{last}")
-        return lines
+        return [*lines, _tell_of_training(file, loaded, result)]
     dtypes = {str(array.dtype) for array in loaded.weights.weights.values()}
     encoding = f"encoding {result['encoding']}; weights {', '.join(sorted(dtypes))}"
     lines += [f"{encoding}; input {_size(result['input_shape'])}", ""]
@@ -108,6 +100,23 @@ def _tell(loaded: "LoadedFile", result: dict[str, Any]) -> list[str]:
         counts = [f"{path} {count}" for path, count in result["distinct"].items()]
         lines += ["", f"different numbers, but for zero: {', '.join(counts)}"]
     return lines
+
+
+def _tell_of_training(file: Path, loaded: "LoadedFile", result: dict[str, Any]) -> str:
+    from vdprune.cli.progress import count_of
+    from vdprune.cli.running import how_to_resume
+
+    done, planned = result["epochs_of_recipe_done"], result["epochs_of_recipe"]
+    words = (
+        count_of(done, "epoch") if done == planned else f"{done:,} of {count_of(planned, 'epoch')}"
+    )
+    if result["epochs"] > done:
+        words += f" after {result['epochs'] - done:,} of earlier recipes"
+    if result["last_error"] is not None:
+        words += f", error {result['last_error']:.2f} % after the last"
+    if loaded.run_epochs is not None and done < planned:
+        words += f"; {how_to_resume(file, None, None, None)} goes on with it"
+    return f"recipe {result['recipe']}, seed {result['seed']}, {words}"
 
 
 def _size(shape: list[int]) -> str:

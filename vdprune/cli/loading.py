@@ -35,6 +35,8 @@ class LoadedFile:
         history: A row for each epoch of that; empty if unknown.
         earlier_recipes: Those that its epochs before were trained by, likewise.
         preparation: Seconds that went to a teacher and to warped images before them.
+        run_epochs: Epochs that are done of the run whose state it holds; None where there is none to go
+            on with.
         weights: What a weight file holds; None for others.
     """
 
@@ -48,7 +50,17 @@ class LoadedFile:
     history: "History" = field(default_factory=list)
     earlier_recipes: list[dict[str, Any]] = field(default_factory=list)
     preparation: float = 0.0
+    run_epochs: int | None = None
     weights: Weights | None = None
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs of the recipe that are done; those of earlier ones are not counted."""
+        from vdprune.checkpoint import count_epochs_of_last_run
+
+        if self.run_epochs is not None:  # perhaps 0, which the history does not tell
+            return self.run_epochs
+        return count_epochs_of_last_run(self.history)
 
 
 def load_any(path: Path, needs_model: bool = True) -> LoadedFile:
@@ -77,6 +89,7 @@ def load_any(path: Path, needs_model: bool = True) -> LoadedFile:
             weights.sparsity(),
             weights=weights,
         )
+    from vdprune.checkpoint import count_epochs
     from vdprune.pruning import noise_threshold
 
     loaded = load_checkpoint(path)
@@ -91,6 +104,7 @@ def load_any(path: Path, needs_model: bool = True) -> LoadedFile:
         loaded.history,
         loaded.earlier_recipes,
         loaded.preparation,
+        count_epochs(path),
     )
 
 

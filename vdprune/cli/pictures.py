@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from vdprune.cli.loading import LoadedFile
+from vdprune.graph import Graph
 
 
-def draw_all(file: Path, loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
+def draw_all(loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
     """Draw what there is to a file.
 
     Args:
-        file: The file.
         loaded: What it holds.
 
     Yields:
@@ -21,16 +21,18 @@ def draw_all(file: Path, loaded: LoadedFile) -> Iterator[tuple[str, Any]]:
     from vdprune import plotting
 
     if loaded.history:
-        yield "curves", plotting.draw_curves(loaded.history, _phases(file, loaded))
+        yield "curves", plotting.draw_curves(loaded.history, _phases(loaded))
         if any(row["sparsity"] for row in loaded.history):
             figure = plotting.draw_error_against_compression(loaded.history)
             yield "error-against-compression", figure
     if loaded.weights is None and loaded.threshold is not None:
         yield "log-alpha", plotting.draw_log_alpha(_log_alphas(loaded), loaded.threshold)
-    for number, layer in enumerate(loaded.sparsity.layers):
+    graph = _find_graph(loaded)
+    read_pixels = _find_readers_of_pixels(graph)
+    for layer in loaded.sparsity.layers:
         if layer.nonzero == layer.weights:
             continue
-        input_shape = _input_shape(loaded) if number == 0 else None
+        input_shape = graph.input_shape if f"{layer.name}/W" in read_pixels else None
         figure = plotting.draw_mask(layer.name, _kept(layer.name, loaded), input_shape)
         yield f"mask-{layer.name.replace('/', '-')}", figure
 
@@ -61,17 +63,12 @@ def tell_what_is_left_out(file: Path, loaded: LoadedFile) -> list[str]:
     return reasons
 
 
-def _phases(file: Path, loaded: LoadedFile) -> list[tuple[str, int]]:
+def _phases(loaded: LoadedFile) -> list[tuple[str, int]]:
     """Name the recipe's phases, each with the epoch after which it begins."""
-    from vdprune.checkpoint import count_epochs
-
     phases = loaded.recipe["phases"]
-    lengths = [phase["epochs"] for phase in phases]
-    # epochs of the recipe; before a fine-tuning there were others, of another recipe
-    done = count_epochs(file)
-    if done is None:
-        done = min(sum(lengths), len(loaded.history))
-    starts = accumulate(lengths, initial=len(loaded.history) - done)
+    # before a fine-tuning there were others, of another recipe
+    before = len(loaded.history) - loaded.epochs_done
+    starts = accumulate((phase["epochs"] for phase in phases), initial=before)
     return [(phase["name"], start) for phase, start in zip(phases, starts, strict=False)]
 
 
@@ -90,6 +87,22 @@ def _kept(name: str, loaded: LoadedFile) -> Any:
     return as_array(dict(loaded.model.named_variational_links())[name].masked_W()) != 0
 
 
-def _input_shape(loaded: LoadedFile) -> tuple[int, ...]:
-    weights = loaded.weights
-    return loaded.model.scaling.mean.shape if weights is None else weights.graph.input_shape
+def _find_graph(loaded: LoadedFile) -> Graph:
+    if loaded.weights is not None:
+        return loaded.weights.graph
+    from vdprune.export.tracing import trace
+
+    return trace(loaded.model, loaded.model.scaling.mean.shape)[0]
+
+
+def _find_readers_of_pixels(graph: Graph) -> set[str]:
+    """Find the weights of the linear layers whose inputs are the image, whatever its shape and scale."""
+    pixels, readers = {0}, set()
+    for number, node in enumerate(graph.nodes, 1):
+        if not pixels.issuperset(node.inputs):
+            continue
+        if node.operation in ("scaling", "reshape"):
+            pixels.add(number)
+        elif node.operation == "linear":
+            readers.add(node.arrays["W"].path)
+    return readers

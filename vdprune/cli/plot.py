@@ -49,7 +49,7 @@ def plot_command(file: Path, out: Path | None, suffix: str, quiet: bool) -> None
             "another --out"
         )
     folder.mkdir(exist_ok=True)
-    for name, figure in draw_all(file, loaded):
+    for name, figure in draw_all(loaded):
         path = folder / f"{name}.{suffix}"
         plotting.check_picture(path)
         plotting.save_figure(figure, path)

@@ -75,7 +75,7 @@ def report_command(
     if loaded.recipe:
         training = _describe_training(loaded)
         recipe = format_recipe(from_table(loaded.recipe))
-    page = make_report(facts, data.test.description, training, recipe, _draw(file, loaded))
+    page = make_report(facts, data.test.description, training, recipe, _draw(loaded))
     write_atomically(out, page.encode())
     if not quiet:
         click.echo(f"{out} is written", err=True)
@@ -111,11 +111,11 @@ def _describe_teacher(
     return f"{who}; its share of the loss is {weight:g}, the temperature {temperature:g}"
 
 
-def _draw(file: Path, loaded: "LoadedFile") -> "Iterator[Picture]":
+def _draw(loaded: "LoadedFile") -> "Iterator[Picture]":
     from vdprune.cli.pictures import draw_all
     from vdprune.report import Picture
 
-    for name, figure in draw_all(file, loaded):
+    for name, figure in draw_all(loaded):
         title, caption = _TITLES.get(
             name,
             (

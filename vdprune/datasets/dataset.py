@@ -47,7 +47,8 @@ class Dataset:
         validation: Held-out training examples, or None.
 
     Raises:
-        DatasetError: Examples and labels that do not fit together, or numbers that are not finite.
+        DatasetError: Examples and labels that do not fit together, or numbers that are not finite, or
+            on another scale in one split.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Dataset:
                 f"{self.name}: training examples have shape {self.train.x.shape[1:]}, test "
                 f"examples {self.test.x.shape[1:]}: the two must be the same"
             )
+        _check_scales(self.name, self.train.x, self.test.x)
         if self.train.t.min() == 1:
             raise DatasetError(
                 f"{self.name}: training labels go from 1 to {self.train.t.max()}: they must count from "
@@ -233,3 +235,14 @@ def _check_split(split: Split) -> None:
                 f"{split.description}: {bad.sum()} with NaN or infinity, the first is number "
                 f"{bad.argmax()}, counted from 0; clean the data first"
             )
+
+
+def _check_scales(name: str, train: numpy.ndarray, test: numpy.ndarray) -> None:
+    """Refuse bytes beside numbers that are bytes divided by 255, as their scale is that of training."""
+    by_dtype = {x.dtype.kind: x for x in (train, test)}  # u for bytes, f for all others
+    if by_dtype.keys() == {"f", "u"} and by_dtype["f"].max() <= 1 < by_dtype["u"].max():
+        found = [f"{x.dtype} from {x.min():g} to {x.max():g}" for x in (train, test)]
+        raise DatasetError(
+            f"{name}: training examples are {found[0]}, test examples {found[1]}: the two must be on "
+            "the same scale, so divide both by 255, or neither"
+        )
