@@ -153,6 +153,13 @@ def test_a_test_label_beyond_the_training_classes_is_refused() -> None:
         make_tiny(y_test=y_test)
 
 
+def test_a_name_that_is_not_utf_8_is_refused() -> None:
+    arrays = make_tiny_arrays()
+    train, test = ((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test"))
+    with pytest.raises(DatasetError, match=r"'bad\\udcff', is not UTF-8, .* give the file, or"):
+        make_dataset("bad\udcff", train, test)
+
+
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_no_examples_are_refused(part: str) -> None:
     empty = {f"x_{part}": numpy.zeros((0, 1, 8, 8), "u1"), f"y_{part}": numpy.zeros(0, int)}

@@ -47,7 +47,8 @@ class Dataset:
         validation: Held-out training examples, or None.
 
     Raises:
-        DatasetError: Examples and labels that do not fit together, or numbers that are not finite.
+        DatasetError: Examples and labels that do not fit together, numbers that are not finite, or a
+            name that files can't hold.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Dataset:
     validation: Split | None = None
 
     def __post_init__(self) -> None:
+        _check_name(self.name)
         for split in (self.train, self.test):
             _check_split(split)
         if self.train.x.shape[1:] != self.test.x.shape[1:]:
@@ -215,6 +217,16 @@ def _hint_for(t: numpy.ndarray) -> str:
     if t.ndim == 2:
         return ", as y.argmax(axis=1) makes of one column for each class"
     return ", as y.astype(int) gives" if t.ndim == 1 and t.dtype.kind == "f" else ""
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DatasetError(
+            f"the data set's name, {name!a}, is not UTF-8, in which checkpoints keep it: give the "
+            "file, or the folder that it lies in, another name"
+        ) from None
 
 
 def _check_split(split: Split) -> None:
