@@ -248,6 +248,16 @@ def test_holding_out_too_many_is_refused(count: int) -> None:
         make_tiny().hold_out(count)
 
 
+def test_a_sample_is_what_would_be_held_out() -> None:
+    data = make_tiny()
+    held_out = data.hold_out(30).validation
+    assert held_out is not None
+    assert data.sample(30).fingerprint() == held_out.fingerprint()
+    assert data.sample(30).description == "30 training examples of tiny"
+    for count in (300, 1000):
+        assert data.sample(count).fingerprint() == data.train.fingerprint()
+
+
 def test_guessing_is_wrong_for_all_but_the_commonest_label() -> None:
     split = Split("", numpy.zeros((4, 1), "u1"), numpy.array([2, 0, 2, 1], numpy.int32))
     assert split.guessing_error() == 50

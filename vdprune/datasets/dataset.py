@@ -116,8 +116,7 @@ class Dataset:
                 f"{count} validation examples can't be held out of the {total} training examples "
                 f"of {self.name}: at least one of each must be left"
             )
-        order = numpy.random.default_rng(_VALIDATION_SEED).permutation(total)
-        held_out, kept = numpy.sort(order[:count]), numpy.sort(order[count:])
+        held_out, kept = self._divide(count)
         lost = numpy.setdiff1d(self.train.t, self.train.t[kept])
         if lost.size:
             raise ArgumentError(
@@ -137,6 +136,27 @@ class Dataset:
                 self.train.t[held_out],
             ),
         )
+
+    def sample(self, count: int) -> Split:
+        """Choose some training examples, always the same ones: those that `hold_out` chooses.
+
+        Args:
+            count: How many; if there are fewer, all of them are taken.
+
+        Returns:
+            They, in their own order; they are training examples still.
+        """
+        chosen, _ = self._divide(count)
+        return Split(
+            f"{len(chosen):,} training examples of {self.name}",
+            self.train.x[chosen],
+            self.train.t[chosen],
+        )
+
+    def _divide(self, count: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Divide the training examples by chance: places of ``count`` of them, and of the others."""
+        order = numpy.random.default_rng(_VALIDATION_SEED).permutation(len(self.train.x))
+        return numpy.sort(order[:count]), numpy.sort(order[count:])
 
 
 def make_dataset(
