@@ -8,7 +8,7 @@ import numpy
 
 from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
-from vdprune.evaluation import Evaluation, evaluate_network
+from vdprune.evaluation import Evaluation, evaluate_network, is_at_most
 from vdprune.formats.packed import pack_weights
 from vdprune.formats.packed_folding import fold_weights, replace_arrays
 from vdprune.formats.weights import Weights
@@ -88,7 +88,7 @@ def choose_bits(weights: Weights, examples: Split, max_error_increase: float) ->
         key=lambda network: len(pack_weights(quantise(network, MOST_BITS))),
     )
     now = _Candidate.of(quantise(source, MOST_BITS), examples, own)
-    if now.changed > max_error_increase:
+    if not is_at_most(now.changed, max_error_increase):
         raise ArgumentError(
             f"even with {MOST_BITS} bits, {now.changed:.4g} % of {examples.description} become wrong or "
             f"right, {max_error_increase:g} % are allowed: allow more, or write another format"
@@ -104,7 +104,7 @@ def choose_bits(weights: Weights, examples: Split, max_error_increase: float) ->
         before, fewer = tried.pop(path)
         if before is not now:
             fewer = _take_bit(source, now, path, bits, examples, own)
-        if fewer.size < now.size and fewer.changed <= max_error_increase:
+        if fewer.size < now.size and is_at_most(fewer.changed, max_error_increase):
             now, bits[path] = fewer, bits[path] - 1
         if now is not fewer or bits[path] == 1:
             del bits[path]
