@@ -60,6 +60,18 @@ def test_few_values_and_the_same_zeros(values: list[float], bits: int) -> None:
     assert abs(found - array).max() <= spread / 2 + abs(array).max() / 8
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1e-3, -1e-3, 100], [8, 8, 96]),  # of the first two the mean is 0
+        ([5, -5, 0, 100], [8, 8, 0, 96]),
+        ([-(2**-149), 2**-149, 2**-147], [2**-149, 2**-149, 2**-147]),  # the least of float32
+    ],
+)
+def test_nothing_becomes_zero(values: list[float], expected: list[float]) -> None:
+    assert quantise_array(numpy.array(values, "f4"), 1).tolist() == expected
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 6])
 @pytest.mark.parametrize("name", ["standard_normal", "laplace", "uniform"])
 def test_no_worse_than_values_at_equal_distances(name: str, bits: int) -> None:

@@ -17,6 +17,7 @@ from vdprune.runtime import make_network
 MOST_BITS = 8
 
 _ROUNDS = 100  # of Lloyd's algorithm; it is done after fewer, mostly
+_LEAST_POWER = -149  # of 2 that float32 can hold
 _MORE_BITS = 3  # of each value of a codebook, beyond those that tell so many values apart
 
 
@@ -201,9 +202,12 @@ def _distortion(values: numpy.ndarray, codebook: numpy.ndarray) -> float:
 
 
 def _round(codebook: numpy.ndarray, bits: int) -> numpy.ndarray:
-    """Round values to whole numbers times a power of 2, such that some 2**bits of these are in range."""
+    """Round values to whole numbers times a power of 2, such that some 2**bits of these are in range.
+
+    None becomes 0, and neither does the mean of numbers of both signs, which can be 0.
+    """
     _, exponent = numpy.frexp(codebook[-1] - codebook[0] or codebook[0])
-    step = numpy.ldexp(1.0, exponent - bits)
+    step = numpy.ldexp(1.0, max(exponent - bits, _LEAST_POWER))
     rounded = numpy.round(codebook / step)
-    rounded[rounded == 0] = numpy.sign(codebook[rounded == 0])
+    rounded[rounded == 0] = numpy.where(codebook[rounded == 0] < 0, -1, 1)
     return numpy.unique((rounded * step).astype(numpy.float32))
