@@ -40,6 +40,7 @@ FLOORS = [
     {
         "kernels",
         "sparsity",
+        "threshold",
         "sparse_rows",
         "storage",
         "devices",

@@ -16,7 +16,7 @@ from vdprune.links import (
     VariationalDropoutLinear,
 )
 from vdprune.links.sparse import Sparse
-from vdprune.links.threshold import resolve_threshold
+from vdprune.threshold import resolve_threshold
 
 _TWINS: dict[type, type] = {
     L.Linear: VariationalDropoutLinear,

@@ -8,6 +8,8 @@ from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
 from vdprune.runtime import Network
 
+_ROUNDING = 1e-9  # of percentages, much less than one example of any data set
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -49,6 +51,19 @@ def evaluate_network(network: Network, split: Split) -> Evaluation:
     y -= y.max(axis=1, keepdims=True)
     surprise = numpy.log(numpy.exp(y).sum(axis=1)) - y[numpy.arange(n), split.t]
     return Evaluation(n, 100 * float(wrong.mean()), float(surprise.mean()), wrong)
+
+
+def is_at_most(percent: float, most: float) -> bool:
+    """Compare shares of examples, in percent: 7 of 1,000 are 0.7, though 100 * 0.007 is a little more.
+
+    Args:
+        percent: The share that was found.
+        most: The one that is allowed.
+
+    Returns:
+        Whether it is no larger, but for rounding.
+    """
+    return percent <= most + _ROUNDING
 
 
 def check_labels(split: Split, classes: int) -> None:

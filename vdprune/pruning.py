@@ -12,6 +12,7 @@ from vdprune.checkpoint import Checkpoint
 from vdprune.errors import ArgumentError
 from vdprune.kernels.constants import LOG_ALPHA_MAX, LOG_ALPHA_MIN
 from vdprune.links.cutting import set_to_zero
+from vdprune.threshold import check_loga_threshold
 
 
 def prune(checkpoint: Checkpoint, threshold: float | None = None) -> Checkpoint:
@@ -27,8 +28,8 @@ def prune(checkpoint: Checkpoint, threshold: float | None = None) -> Checkpoint:
         The pruned checkpoint, around the same network.
 
     Raises:
-        ArgumentError: It is no checkpoint; or the threshold is not a finite number, or one is given for
-            a network that was trained without noise.
+        ArgumentError: It is no checkpoint; or the threshold is out of all range, or one is given
+            for a network that was trained without noise.
     """
     if not isinstance(checkpoint, Checkpoint):
         raise ArgumentError(
@@ -38,9 +39,8 @@ def prune(checkpoint: Checkpoint, threshold: float | None = None) -> Checkpoint:
         )
     if threshold is None:
         threshold = checkpoint.threshold
-    elif not math.isfinite(threshold):
-        raise ArgumentError(f"the threshold is {threshold}: it must be a finite number, as 3.0")
     else:
+        check_loga_threshold(threshold)
         check_knows_noise(checkpoint.model)
     checkpoint.model.compact({})
     for _, link in checkpoint.model.named_variational_links():

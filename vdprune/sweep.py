@@ -14,6 +14,7 @@ from vdprune.chain import VariationalDropoutChain
 from vdprune.chain_evaluation import evaluate
 from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
+from vdprune.evaluation import is_at_most
 from vdprune.pruning import check_knows_noise, sorted_log_alpha
 
 _LEAST_KEPT = 1 / 5000  # share of the weights that the sparsest of the first thresholds keeps
@@ -184,7 +185,7 @@ def choose_point(points: list[SweepPoint], threshold: float, max_increase: float
         `max_increase`; of equal ones the one with the lower loss.
     """
     base = next(point.error for point in points if point.threshold == threshold)
-    good = [point for point in points if point.error <= base + max_increase + 1e-9]
+    good = [point for point in points if is_at_most(point.error, base + max_increase)]
     return min(good, key=lambda point: (point.nonzero, point.loss))
 
 

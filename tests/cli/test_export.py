@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from scipy.sparse import csr_matrix
 
-from tests.conftest import Run, run_vdprune
+from tests.conftest import Run, make_tiny_arrays, run_vdprune
 from vdprune import runtime
 
 BIASES = 300 + 100 + 3
@@ -174,6 +174,17 @@ def test_the_ending_says_which_format(run: Run, tmp_path: Path, trained: Path) -
     for name, beginning in (("w.npz", b"PK"), ("w.c", b"/* Made by vdprune"), ("w.h5", b"\x89HDF")):
         assert run("export", trained / "pruned.h5", "--out", name).returncode == 0
         assert (tmp_path / name).read_bytes().startswith(beginning)
+
+
+def test_bits_are_chosen_by_data_with_a_rare_class(run: Run, tmp_path: Path, trained: Path) -> None:
+    arrays = make_tiny_arrays()
+    arrays["y_train"] %= 2
+    arrays["y_train"][3] = 2  # which is one of those that hold_out(150) would take
+    numpy.savez(tmp_path / "rare.npz", **arrays)
+    options = ("--format", "packed", "--dataset", "rare.npz")
+    result = run("export", trained / "pruned.h5", *options)
+    assert result.returncode == 0, result.stderr
+    assert "choosing bits by 300 training examples, for training held out none" in result.stderr
 
 
 def test_c_is_two_files(run: Run, tmp_path: Path, trained: Path) -> None:

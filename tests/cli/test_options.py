@@ -6,6 +6,7 @@ from typing import Any
 
 import h5py
 import pytest
+import tomlkit
 
 from tests.conftest import Run
 
@@ -49,6 +50,14 @@ def test_environment_sets_options(run: Run, tmp_path: Path, tiny_npz: Path) -> N
     recipe = _stored_recipe(run, tmp_path, env=env)
     assert (_epochs(recipe), recipe["seed"]) == (2, 7)
     assert (tmp_path / "named.h5").exists()
+
+
+def test_settings_in_the_environment_are_lines(run: Run) -> None:
+    settings = "variational.kl_weight=[[1, 0], [3, 1]]\n\nvariational.epochs = 4\n"
+    result = run("train", "--recipe", "quick", "--show-recipe", env={"VDPRUNE_TRAIN_SET": settings})
+    assert result.returncode == 0, result.stderr
+    (phase,) = tomlkit.parse(result.stdout).unwrap()["phases"]
+    assert (phase["kl_weight"], phase["epochs"]) == ([[1, 0], [3, 1]], 4)
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,9 @@ def test_weights_that_are_equally_noisy_are_cut_together_and_told_of(
 
 
 def test_network_with_nothing_left_goes_down_the_chain(run: Run, trained: Path) -> None:
-    prune = run("prune", trained / "checkpoint.h5", "--threshold", -100, "--json")
+    prune = run("prune", trained / "checkpoint.h5", "--threshold", -1000, "--json")
     assert "compression infinite: 49,500 weights, 0 nonzero\n" in run("export").stdout
-    for result in (prune, run("eval", "weights.h5", "--json")):
+    for result in (prune, *(run("eval", file, "--json") for file in ("pruned.h5", "weights.h5"))):
         found = json.loads(result.stdout)
         assert (found["nonzero"], found["sparsity"], found["compression"]) == (0, 1.0, None)
     assert found["error"] == pytest.approx(100 * 2 / 3)

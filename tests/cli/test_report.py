@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +37,13 @@ def test_a_packed_file_has_its_scale_in_its_weights(
     assert (result.returncode, result.stderr) == (0, "report.html is written\n")
     error = json.loads(run("eval", "weights.packed", "--json").stdout)["error"]
     assert f"<dd>{error:.2f} %</dd>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_file_whose_name_is_not_utf_8(run: Run, trained: Path, tmp_path: Path) -> None:
+    shutil.copy(trained / "weights.h5", tmp_path / "bad\udcff.h5")
+    result = run("report", "bad\udcff.h5")
+    assert (result.returncode, result.stderr) == (0, "report.html is written\n")
+    assert r"bad\udcff.h5" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 TAUGHT = {

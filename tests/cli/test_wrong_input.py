@@ -147,6 +147,7 @@ FAILURES = [
     # values
     ("train --dataset tiny.npz --out new.h5 --threshold nan", "threshold is nan"),
     ("prune --threshold nan --out new.h5", "threshold is nan"),
+    ("prune --threshold 1e31 --out new.h5", "threshold is 1e+31: it must be a log alpha between"),
     ("prune --target-sparsity 1.5 --out new.h5", "target sparsity is 1.5"),
     ("train --dataset tiny.npz --out new.h5 --epochs 0", "epochs is 0"),
     ("train --dataset tiny.npz --out new.h5 --batch-size 301", "there are 300 training examples"),

@@ -174,6 +174,13 @@ def test_a_test_label_beyond_the_training_classes_is_refused() -> None:
         make_tiny(y_test=y_test)
 
 
+def test_a_name_that_is_not_utf_8_is_refused() -> None:
+    arrays = make_tiny_arrays()
+    train, test = ((arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test"))
+    with pytest.raises(DatasetError, match=r"'bad\\udcff', is not UTF-8, .* give the file, or"):
+        make_dataset("bad\udcff", train, test)
+
+
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_no_examples_are_refused(part: str) -> None:
     empty = {f"x_{part}": numpy.zeros((0, 1, 8, 8), "u1"), f"y_{part}": numpy.zeros(0, int)}
@@ -260,6 +267,16 @@ def test_holding_out_all_of_a_class_is_refused() -> None:
 def test_holding_out_too_many_is_refused(count: int) -> None:
     with pytest.raises(ArgumentError, match=f"{count} validation examples can't be held out"):
         make_tiny().hold_out(count)
+
+
+def test_a_sample_is_what_would_be_held_out() -> None:
+    data = make_tiny()
+    held_out = data.hold_out(30).validation
+    assert held_out is not None
+    assert data.sample(30).fingerprint() == held_out.fingerprint()
+    assert data.sample(30).description == "30 training examples of tiny"
+    for count in (300, 1000):
+        assert data.sample(count).fingerprint() == data.train.fingerprint()
 
 
 def test_guessing_is_wrong_for_all_but_the_commonest_label() -> None:

@@ -29,7 +29,7 @@ def test_a_network_is_measured_as_the_commands_do(trained: Path, tmp_path: Path)
     assert run["dense_bytes"] == 4 * (49_500 + 300 + 100 + 3 + 64 + 1)
     assert 0 < run["nonzero_packed"] <= run["nonzero"] < run["weights"] == 49_500
     assert (run["examples"], run["error"]) == (90, pytest.approx(run["error_packed"], abs=5))
-    assert run["bits_chosen_by"] == "150 training examples, for training held out none"
+    assert run["bits_chosen_by"] == "300 training examples, for training held out none"
     assert run["command"] == "vdprune export tiny.h5 --format packed"
     assert {"commit", "machine"} <= run.keys()
 

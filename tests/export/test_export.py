@@ -1,6 +1,7 @@
 """What holds for every container and every encoding."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable
@@ -172,6 +173,15 @@ def test_networks_of_which_nothing_or_everything_is_left(
     assert loaded.sparsity().sparsity == (1 if threshold < 0 else 0)
     x = examples_for("lenet300")
     assert_same_logits(logits(build_chain(loaded), x), logits(pruned.model, x))
+
+
+def test_a_threshold_that_files_can_not_hold_is_refused(tmp_path: Path) -> None:
+    model = make_checkpoint("lenet300").model
+    for _, link in model.named_variational_links():
+        link.loga_threshold = math.inf
+    with pytest.raises(ArgumentError, match="threshold is inf: it must be a log alpha between"):
+        export_chain(model, INPUT_SHAPES["lenet300"], tmp_path / "weights.h5")
+    assert not list(tmp_path.iterdir())
 
 
 def very_sparse() -> Checkpoint:

@@ -9,6 +9,8 @@ from tests.formats.test_packed import make_weights
 from tests.runtime.test_steps import linear, make_graph, node
 from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
+from vdprune.evaluation import Evaluation
+from vdprune.export import quantising
 from vdprune.export.quantising import choose_bits, find_quantisable, quantise
 from vdprune.formats import Weights
 from vdprune.formats.packed import pack_weights
@@ -56,6 +58,18 @@ def test_few_values_and_the_same_zeros(values: list[float], bits: int) -> None:
     assert len(numpy.unique(found[found != 0])) <= 2**bits
     spread = numpy.ptp(array[array != 0]) if array.any() else 0
     assert abs(found - array).max() <= spread / 2 + abs(array).max() / 8
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1e-3, -1e-3, 100], [8, 8, 96]),  # of the first two the mean is 0
+        ([5, -5, 0, 100], [8, 8, 0, 96]),
+        ([-(2**-149), 2**-149, 2**-147], [2**-149, 2**-149, 2**-147]),  # the least of float32
+    ],
+)
+def test_nothing_becomes_zero(values: list[float], expected: list[float]) -> None:
+    assert quantise_array(numpy.array(values, "f4"), 1).tolist() == expected
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 6])
@@ -115,6 +129,34 @@ def test_the_error_is_kept(increase: float) -> None:
     if increase == 100:
         values = [len(numpy.unique(found.weights[path])) for path in weights.weights]
         assert values == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("changed", "of", "percent", "is_allowed"),
+    [
+        (7, 1000, 0.7, True),  # 100 * 0.007 is 0.7000000000000001
+        (8, 1000, 0.7, False),
+        (10, 10_000, 0.1, True),
+        (11, 10_000, 0.1, False),
+    ],
+)
+def test_as_many_may_change_as_the_percentage_says(
+    monkeypatch: pytest.MonkeyPatch, changed: int, of: int, percent: float, is_allowed: bool
+) -> None:
+    weights = make_network_of_two_layers()
+
+    def evaluate(network: Weights, examples: Split) -> Evaluation:
+        wrong = numpy.zeros(of, bool)
+        wrong[:changed] = network is not weights
+        return Evaluation(of, 0.0, 0.0, wrong)
+
+    monkeypatch.setattr(quantising, "_evaluate", evaluate)
+    examples = make_examples(weights, 10)
+    if is_allowed:
+        choose_bits(weights, examples, percent)
+    else:
+        with pytest.raises(ArgumentError, match=f"even with 8 bits, .* {percent} % are allowed"):
+            choose_bits(weights, examples, percent)
 
 
 def test_an_error_that_can_not_be_kept() -> None:

@@ -98,6 +98,7 @@ def test_settles_in_the_last_phase() -> None:
         ),
         ({"compact_every": -1}, "compact_every is -1"),
         ({"threshold": math.nan}, "threshold is nan"),
+        ({"threshold": 1e31}, r"threshold is 1e\+31: it must be a log alpha between"),
         ({"theta_std": -1.0}, "above 0"),
         ({"phases": ()}, "one at least"),
         ({"name": ""}, "a name must not be empty"),

@@ -15,7 +15,6 @@ from vdprune.cli.options import (
 )
 from vdprune.cli.running import load_runtime, tell_of_unfinished
 from vdprune.cli.writing import FORMATS, choose_format, write_weights
-from vdprune.errors import ArgumentError
 
 if TYPE_CHECKING:
     from vdprune.checkpoint import Checkpoint
@@ -67,7 +66,7 @@ _IS_FOR = {
     type=PERCENT,
     metavar="PERCENT",
     help="For packed: percent of the images that may turn from right to wrong, or back, of those that "
-    "training held out, or of 10,000 training images where it held out none.  "
+    "training held out, or of up to 10,000 training images where it held out none.  "
     f"[default: {_MOST_CHANGED}]",
 )
 @click.option(
@@ -187,11 +186,8 @@ def _load_examples(
     from vdprune.cli.loading import load_its_dataset
 
     data = load_its_dataset(path, checkpoint.dataset, dataset, data_root)
-    held_out = checkpoint.recipe["validation"] or min(_MOST_EXAMPLES, len(data.train.x) // 2)
-    examples = data.hold_out(held_out).validation
-    if examples is None:
-        raise ArgumentError(f"{data.name} has too few examples to choose bits by: give --bits")
-    return examples
+    held_out = data.hold_out(checkpoint.recipe["validation"]).validation
+    return data.sample(_MOST_EXAMPLES) if held_out is None else held_out
 
 
 def _quantise(

@@ -41,6 +41,18 @@ class _Percent(click.FloatRange):
 PERCENT = _Percent(min=0)
 
 
+class _Setting(click.ParamType):
+    """FIELD=VALUE; in the environment one a line, for values have spaces in them."""
+
+    name = "setting"
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        return [line for line in rv.splitlines() if line.strip()]
+
+
+SETTING = _Setting()
+
+
 class _Gpu(click.ParamType):
     """The number of a GPU; None for the CPU."""
 

@@ -76,7 +76,7 @@ def report_command(
         training = _describe_training(loaded)
         recipe = format_recipe(from_table(loaded.recipe))
     page = make_report(facts, data.test.description, training, recipe, _draw(loaded))
-    write_atomically(out, page.encode())
+    write_atomically(out, page.encode(errors="backslashreplace"))  # a file's name can be any bytes
     if not quiet:
         click.echo(f"{out} is written", err=True)
 

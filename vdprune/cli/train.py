@@ -8,6 +8,7 @@ import click
 from vdprune.archs import ARCHS
 from vdprune.cli.options import (
     FILE,
+    SETTING,
     check_checkpoint_name,
     config_option,
     dataset_options,
@@ -72,12 +73,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--set",
+    type=SETTING,
     multiple=True,
     metavar="FIELD=VALUE",
     help="Change a field of the recipe, as --show-recipe prints it: teacher.weight=0.5; of a phase "
     "under its name: sparsify.kl_weight='[[5, 0], [20, 14]]' (points of epoch and value, read as an "
     "epoch begins, or one number), rounds.cuts.0.compression=140 (cuts count from 0). Nothing after "
-    "the = takes away what need not be: teacher=. Can be given several times.",
+    "the = takes away what need not be: teacher=. Can be given several times; VDPRUNE_TRAIN_SET in the "
+    "environment holds one a line.",
 )
 @click.option(
     "--teacher",

@@ -47,8 +47,8 @@ class Dataset:
         validation: Held-out training examples, or None.
 
     Raises:
-        DatasetError: Examples and labels that do not fit together, or numbers that are not finite, or
-            on another scale in one split.
+        DatasetError: Examples and labels that do not fit together, numbers that are not finite or on
+            another scale in one split, or a name that files can't hold.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Dataset:
     validation: Split | None = None
 
     def __post_init__(self) -> None:
+        _check_name(self.name)
         for split in (self.train, self.test):
             _check_split(split)
         if self.train.x.shape[1:] != self.test.x.shape[1:]:
@@ -116,8 +117,7 @@ class Dataset:
                 f"{count} validation examples can't be held out of the {total} training examples "
                 f"of {self.name}: at least one of each must be left"
             )
-        order = numpy.random.default_rng(_VALIDATION_SEED).permutation(total)
-        held_out, kept = numpy.sort(order[:count]), numpy.sort(order[count:])
+        held_out, kept = self._divide(count)
         lost = numpy.setdiff1d(self.train.t, self.train.t[kept])
         if lost.size:
             raise ArgumentError(
@@ -137,6 +137,27 @@ class Dataset:
                 self.train.t[held_out],
             ),
         )
+
+    def sample(self, count: int) -> Split:
+        """Choose some training examples, always the same ones: those that `hold_out` chooses.
+
+        Args:
+            count: How many; if there are fewer, all of them are taken.
+
+        Returns:
+            They, in their own order; they are training examples still.
+        """
+        chosen, _ = self._divide(count)
+        return Split(
+            f"{len(chosen):,} training examples of {self.name}",
+            self.train.x[chosen],
+            self.train.t[chosen],
+        )
+
+    def _divide(self, count: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Divide the training examples by chance: places of ``count`` of them, and of the others."""
+        order = numpy.random.default_rng(_VALIDATION_SEED).permutation(len(self.train.x))
+        return numpy.sort(order[:count]), numpy.sort(order[count:])
 
 
 def make_dataset(
@@ -217,6 +238,16 @@ def _hint_for(t: numpy.ndarray) -> str:
     if t.ndim == 2:
         return ", as y.argmax(axis=1) makes of one column for each class"
     return ", as y.astype(int) gives" if t.ndim == 1 and t.dtype.kind == "f" else ""
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DatasetError(
+            f"the data set's name, {name!a}, is not UTF-8, in which checkpoints keep it: give the "
+            "file, or the folder that it lies in, another name"
+        ) from None
 
 
 def _check_split(split: Split) -> None:

@@ -9,6 +9,7 @@ from vdprune.conversion import named_variational_links
 from vdprune.errors import ArgumentError
 from vdprune.export.tracing import trace
 from vdprune.formats.weights import Weights
+from vdprune.threshold import check_loga_threshold
 
 
 def collect_checkpoint(checkpoint: Checkpoint) -> Weights:
@@ -19,6 +20,9 @@ def collect_checkpoint(checkpoint: Checkpoint) -> Weights:
 
     Returns:
         Its arrays, on the CPU.
+
+    Raises:
+        ArgumentError: Its threshold is one that files can't hold.
     """
     origin = {
         "arch": checkpoint.arch,
@@ -40,7 +44,8 @@ def collect_chain(chain: Chain, input_shape: tuple[int, ...]) -> Weights:
         Its arrays, on the CPU.
 
     Raises:
-        ArgumentError: It has no variational layers, or does what a graph can't say.
+        ArgumentError: It has no variational layers, a threshold that files can't hold, or does what a
+            graph can't say.
     """
     thresholds = [link.loga_threshold for _, link in named_variational_links(chain)]
     if not thresholds:
@@ -58,6 +63,7 @@ def collect_chain(chain: Chain, input_shape: tuple[int, ...]) -> Weights:
 
 
 def _collect(chain: Chain, input_shape: tuple[int, ...], origin: dict[str, Any]) -> Weights:
+    check_loga_threshold(origin["threshold"])
     cpu = get_device("@numpy")
     model = chain.copy("copy")
     model.to_device(cpu)

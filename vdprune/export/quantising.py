@@ -8,7 +8,7 @@ import numpy
 
 from vdprune.datasets import Split
 from vdprune.errors import ArgumentError
-from vdprune.evaluation import Evaluation, evaluate_network
+from vdprune.evaluation import Evaluation, evaluate_network, is_at_most
 from vdprune.formats.packed import pack_weights
 from vdprune.formats.packed_folding import fold_weights, replace_arrays
 from vdprune.formats.weights import Weights
@@ -17,6 +17,7 @@ from vdprune.runtime import make_network
 MOST_BITS = 8
 
 _ROUNDS = 100  # of Lloyd's algorithm; it is done after fewer, mostly
+_LEAST_POWER = -149  # of 2 that float32 can hold
 _MORE_BITS = 3  # of each value of a codebook, beyond those that tell so many values apart
 
 
@@ -88,7 +89,7 @@ def choose_bits(weights: Weights, examples: Split, max_error_increase: float) ->
         key=lambda network: len(pack_weights(quantise(network, MOST_BITS))),
     )
     now = _Candidate.of(quantise(source, MOST_BITS), examples, own)
-    if now.changed > max_error_increase:
+    if not is_at_most(now.changed, max_error_increase):
         raise ArgumentError(
             f"even with {MOST_BITS} bits, {now.changed:.4g} % of {examples.description} become wrong or "
             f"right, {max_error_increase:g} % are allowed: allow more, or write another format"
@@ -104,7 +105,7 @@ def choose_bits(weights: Weights, examples: Split, max_error_increase: float) ->
         before, fewer = tried.pop(path)
         if before is not now:
             fewer = _take_bit(source, now, path, bits, examples, own)
-        if fewer.size < now.size and fewer.changed <= max_error_increase:
+        if fewer.size < now.size and is_at_most(fewer.changed, max_error_increase):
             now, bits[path] = fewer, bits[path] - 1
         if now is not fewer or bits[path] == 1:
             del bits[path]
@@ -201,9 +202,12 @@ def _distortion(values: numpy.ndarray, codebook: numpy.ndarray) -> float:
 
 
 def _round(codebook: numpy.ndarray, bits: int) -> numpy.ndarray:
-    """Round values to whole numbers times a power of 2, such that some 2**bits of these are in range."""
+    """Round values to whole numbers times a power of 2, such that some 2**bits of these are in range.
+
+    None becomes 0, and neither does the mean of numbers of both signs, which can be 0.
+    """
     _, exponent = numpy.frexp(codebook[-1] - codebook[0] or codebook[0])
-    step = numpy.ldexp(1.0, exponent - bits)
+    step = numpy.ldexp(1.0, max(exponent - bits, _LEAST_POWER))
     rounded = numpy.round(codebook / step)
-    rounded[rounded == 0] = numpy.sign(codebook[rounded == 0])
+    rounded[rounded == 0] = numpy.where(codebook[rounded == 0] < 0, -1, 1)
     return numpy.unique((rounded * step).astype(numpy.float32))

@@ -10,11 +10,11 @@ from vdprune.formats import csr, dense
 from vdprune.formats.weights import HEADER_FIELDS, Weights
 from vdprune.graph import Graph, find_shapes
 from vdprune.storage import MAX_GZIP_RATIO
+from vdprune.threshold import is_loga_threshold
 
 ENCODINGS = {"csr": csr, "dense": dense}
 
 _KINDS = {"arch": str, "arch_kwargs": dict, "dataset": str, "threshold": int | float}
-_MOST_THRESHOLD = 1e30  # which NaN and infinity are not below
 _SMALL = 2**26  # numbers that may be zeros, however little is stored
 
 
@@ -62,7 +62,7 @@ def unpack(
     for name, kind in _KINDS.items():
         if not isinstance(header[name], kind):
             raise ValueError(f"its {name} is {header[name]!r}")
-    if isinstance(header["threshold"], bool) or not abs(header["threshold"]) < _MOST_THRESHOLD:
+    if isinstance(header["threshold"], bool) or not is_loga_threshold(header["threshold"]):
         raise ValueError(f"its threshold is {header['threshold']}")
     found = Graph.from_json(graph)
     find_shapes(found)

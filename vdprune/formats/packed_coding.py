@@ -111,8 +111,8 @@ def code_symbols(
 ) -> numpy.ndarray:
     """Code numbers from 0, by how often each of them came before.
 
-    What came before is taken in at once after 1, 1, 1, 1, 2, 2, 2, 2, 3, ... numbers: one more than a
-    fourth of those before.
+    What came before is taken in at once after 1 number eight times, then after 2, 2, 2, 2, 3, ...: one
+    more than an eighth of those before.
 
     Args:
         coder: The coder.

@@ -14,7 +14,7 @@ from vdprune.errors import ArgumentError
 from vdprune.functions.prior import LOG_UNIFORM, k1_of
 from vdprune.functions.variational_layer import Alive
 from vdprune.links.fixed_log_alpha import FixedLogAlpha
-from vdprune.links.threshold import resolve_threshold
+from vdprune.threshold import resolve_threshold
 
 
 @dataclass(frozen=True)

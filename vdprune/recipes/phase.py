@@ -7,6 +7,7 @@ from typing import Any, Literal
 from vdprune.augmentation import Augmentation
 from vdprune.errors import ArgumentError
 from vdprune.recipes.schedule import Schedule
+from vdprune.threshold import check_loga_threshold
 
 Kind = Literal["dense", "variational", "fine-tune"]
 OptimizerName = Literal["adam", "momentum"]
@@ -56,13 +57,13 @@ class Cut:
             )
         if self.compression is not None and not 1 <= self.compression < math.inf:
             raise ArgumentError(f"compression is {self.compression}: it must be 1 or more")
-        if self.threshold is not None and (
-            self.by != "log-alpha" or self.until is not None or not math.isfinite(self.threshold)
-        ):
-            raise ArgumentError(
-                f"threshold is {self.threshold}: it must be a finite log alpha, and the cut by "
-                f"log-alpha (it is by {self.by}) and without until"
-            )
+        if self.threshold is not None:
+            check_loga_threshold(self.threshold)
+            if self.by != "log-alpha" or self.until is not None:
+                raise ArgumentError(
+                    f"threshold is {self.threshold}: such a cut must be by log-alpha (it is by "
+                    f"{self.by}) and without until"
+                )
         if not 0 <= self.epoch < math.inf:
             raise ArgumentError(f"epoch is {self.epoch:g}: it must be 0 or more")
         if self.until is not None and not self.epoch < self.until < math.inf:

@@ -7,6 +7,7 @@ from typing import Any
 from vdprune.errors import ArgumentError
 from vdprune.kernels.constants import LOG_ALPHA_MAX, LOG_ALPHA_MIN
 from vdprune.recipes.phase import Phase
+from vdprune.threshold import check_loga_threshold
 
 _MOST_NETWORKS = 100  # that are trained as teachers
 
@@ -115,6 +116,7 @@ class Recipe:
                 raise ArgumentError(f"{name} is {getattr(self, name)}: it must be {least} or more")
         if self.seed >= 2**32:
             raise ArgumentError(f"seed is {self.seed}: it must be below 2^32")
+        check_loga_threshold(self.threshold)
         if self.theta_std is not None and self.theta_std <= 0:
             raise ArgumentError(f"theta_std is {self.theta_std}: it must be above 0")
         is_cut_for_good = any(phase.cuts or phase.kind != "variational" for phase in self.phases)

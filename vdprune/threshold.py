@@ -1,10 +1,39 @@
-"""The pruning threshold in its two spellings."""
+"""The pruning threshold: what numbers it can be, and its two spellings."""
 
 import math
 
 from vdprune.errors import ArgumentError
 
 DEFAULT_LOGA_THRESHOLD = 3.0
+_LIMIT = 1e30  # far beyond any log alpha, and float32 can hold it
+
+
+def is_loga_threshold(number: float) -> bool:
+    """Tell whether a number can be a threshold, given or in a file.
+
+    Args:
+        number: It.
+
+    Returns:
+        Whether it lies between -1e30 and 1e30, which NaN does not.
+    """
+    return abs(number) < _LIMIT
+
+
+def check_loga_threshold(number: float) -> None:
+    """Refuse a threshold that no file could hold.
+
+    Args:
+        number: The log alpha above which weights are to be cut.
+
+    Raises:
+        ArgumentError: It can be none: see `is_loga_threshold`.
+    """
+    if not is_loga_threshold(number):
+        raise ArgumentError(
+            f"the threshold is {number}: it must be a log alpha between {-_LIMIT:g} and {_LIMIT:g}, as "
+            f"{DEFAULT_LOGA_THRESHOLD}"
+        )
 
 
 def resolve_threshold(
@@ -23,15 +52,16 @@ def resolve_threshold(
         ArgumentError: One has no meaning, or both are given and differ by more than the rounding
             of p to two digits.
     """
-    if loga_threshold is not None and not math.isfinite(loga_threshold):
-        raise ArgumentError(f"loga_threshold is {loga_threshold}: it must be a finite number")
+    if loga_threshold is not None:
+        check_loga_threshold(loga_threshold)
     if p_threshold is not None and not 0 < p_threshold < 1:
         raise ArgumentError(f"p_threshold is {p_threshold}: a dropout rate lies between 0 and 1")
     if loga_threshold is None:
         if p_threshold is None:
             return 0.95, DEFAULT_LOGA_THRESHOLD
         return p_threshold, math.log(p_threshold) - math.log1p(-p_threshold)
-    p = 1 / (1 + math.exp(-loga_threshold))
+    # alpha / (1 + alpha), or 1 / (1 + 1 / alpha), so that exp is of nothing positive and can't overflow
+    p = math.exp(min(loga_threshold, 0)) / (1 + math.exp(-abs(loga_threshold)))
     if p_threshold is None:
         return p, loga_threshold
     if abs(p - p_threshold) > 0.005:
