@@ -140,6 +140,22 @@ def holds_run(path: Path) -> bool:
         return False
 
 
+def check_no_run(path: Path) -> None:
+    """Make sure that a file that is about to be replaced is not what a training run left.
+
+    Args:
+        path: The file; it need not be there.
+
+    Raises:
+        ArgumentError: See `holds_run`.
+        FileFormatError: It is damaged, so that there is no telling.
+    """
+    if holds_run(path):
+        raise ArgumentError(
+            f"{path} is the checkpoint of a training run: name another file to write, or remove it"
+        )
+
+
 def count_epochs(path: Path) -> int | None:
     """Tell how far the run in a checkpoint has got.
 

@@ -132,6 +132,8 @@ def test_bytes_for_a_network_that_scales_nothing_are_told_of(
     told = run("eval", "own.h5", "--dataset", tiny_npz)
     assert told.returncode == 0
     assert "takes its inputs as they are, and is given the bytes of" in told.stderr
+    told = run("report", "own.h5", "--dataset", tiny_npz, "--out", "own.html")
+    assert "takes its inputs as they are, and is given the bytes of" in told.stderr
     assert "as they are" not in run("eval", "own.h5", "--dataset", "floats.npz").stderr
 
 

@@ -176,16 +176,28 @@ def test_epoch_that_ends_in_nan_does_not_replace_the_checkpoint(
     assert _history(path)["epoch"].tolist() == [1]
 
 
-def test_a_network_without_weights(run: Run, tiny_npz: Path) -> None:
-    noisy = ("--set", "initial_log_sigma2=6", "--epochs", 1)
-    result = run("train", "--dataset", tiny_npz, "--batch-size", 100, *noisy)
+@pytest.mark.parametrize(
+    ("noisy", "advice"),
+    [
+        (
+            ("--set", "initial_log_sigma2=6"),
+            "the KL divergence outweighed the data; let the phase's kl_weight grow",
+        ),
+        (
+            ("--threshold", -1000),
+            "the threshold is -1000, below all log alpha; train with a higher",
+        ),
+    ],
+)
+def test_a_network_without_weights(
+    run: Run, tiny_npz: Path, noisy: tuple[object, ...], advice: str
+) -> None:
+    result = run("train", "--dataset", tiny_npz, "--batch-size", 100, *noisy, "--epochs", 1)
     assert result.returncode == 0, result.stderr
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("   1/1 ")]
     assert line.split()[-3:-1] == ["all", "cut"] and line.count("100.00%") == 3
     assert "every weight is cut" in result.stderr
-    assert (
-        ": the KL divergence outweighed the data; let the phase's kl_weight grow" in result.stderr
-    )
+    assert f": {advice}" in result.stderr
 
 
 def test_cuts_that_leave_a_layer_without_weights(run: Run, tiny_npz: Path) -> None:

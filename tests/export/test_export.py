@@ -14,7 +14,7 @@ import pytest
 
 from tests.test_checkpoint import INPUT_SHAPES, make_checkpoint
 from vdprune.archs import build_arch
-from vdprune.checkpoint import Checkpoint, load_checkpoint
+from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdprune.cli.writing import choose_format, write_weights
 from vdprune.errors import ArgumentError, FileFormatError, FileWriteError
 from vdprune.export import build_chain, export_chain, export_weights
@@ -377,6 +377,19 @@ def test_examples_of_other_shapes_are_refused(tmp_path: Path) -> None:
     model = chainer.Sequential(VariationalDropoutLinear(9, 3))
     with pytest.raises(ArgumentError, match=r"shape \(7,\): Chainer expects .* and finds 7 != 9"):
         export_chain(model, (7,), tmp_path / "w.h5")
-    with pytest.raises(ArgumentError, match=r"input_shape is 7: it must be .* as \(784,\)"):
-        export_chain(model, 7, tmp_path / "w.h5")  # type: ignore[arg-type]
+    shapes: Any = (7, "9", (-1, 9), (9.0,), (0, 3))
+    for shape in shapes:
+        with pytest.raises(ArgumentError, match=r"input_shape is .*: it must be .* as \(784,\)"):
+            export_chain(model, shape, tmp_path / "w.h5")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_not_written_over(tmp_path: Path) -> None:
+    path, checkpoint = tmp_path / "checkpoint.h5", make_checkpoint("lenet300")
+    save_checkpoint(path, checkpoint)
+    before = path.read_bytes()
+    with pytest.raises(ArgumentError, match=r"checkpoint\.h5 is the checkpoint of a training run"):
+        export_chain(checkpoint.model, INPUT_SHAPES["lenet300"], path)
+    with pytest.raises(ArgumentError, match=r"checkpoint\.h5 is the checkpoint of a training run"):
+        export_weights(checkpoint, path)
+    assert path.read_bytes() == before

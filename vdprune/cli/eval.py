@@ -7,10 +7,11 @@ import click
 
 from vdprune.cli.options import FILE, config_option, dataset_options, gpu_option, output_options
 from vdprune.cli.running import load_runtime
+from vdprune.cli.scale import tell_of_scale
 
 if TYPE_CHECKING:
     from vdprune.cli.loading import LoadedFile
-    from vdprune.datasets import Dataset, Split
+    from vdprune.datasets import Split
     from vdprune.evaluation import Evaluation
 
 
@@ -67,7 +68,7 @@ def eval_command(
                 "training held out: if it did, they are among these; its checkpoint leaves them out",
                 err=True,
             )
-        _tell_of_scale(_scale_of(loaded), data, is_its_own=data.name == loaded.dataset)
+        tell_of_scale(loaded, data)
     result = describe_file(
         file,
         loaded.kind,
@@ -78,37 +79,6 @@ def eval_command(
         _evaluate(loaded, examples, device, quiet),
     )
     print_result(result, json, examples.description)
-
-
-def _tell_of_scale(scale: float | None, data: "Dataset", is_its_own: bool) -> None:
-    """Say so on standard error where the data may have other numbers than those in training."""
-    # a packed network has the scale of its own data in the weights of its first layer
-    if scale is None and data.input_scale != 1 and not is_its_own:
-        click.echo(
-            f"vdprune: the network takes its inputs as they are, and is given the bytes of {data.name}, "
-            "0 to 255: if it was trained on other numbers, as on those divided by 255, make an .npz "
-            "file of such numbers and give it with --dataset",
-            err=True,
-        )
-    elif scale not in (None, data.input_scale):
-        click.echo(
-            f"vdprune: the network multiplies its inputs by {scale:.4g}, as fits the data it was "
-            f"trained on; training on {data.name} would have used {data.input_scale:.4g}: make sure "
-            "that its numbers are on the same scale",
-            err=True,
-        )
-
-
-def _scale_of(loaded: "LoadedFile") -> float | None:
-    """What a network multiplies its inputs by; None if it leaves them as they are."""
-    if loaded.weights is None:
-        return loaded.model.scaling.scale
-    scales = [
-        float(loaded.weights.others[node.arrays["scale"].path])
-        for node in loaded.weights.graph.nodes
-        if node.operation == "scaling"
-    ]
-    return scales[0] if scales else None
 
 
 def _evaluate(loaded: "LoadedFile", examples: "Split", device: Any, quiet: bool) -> "Evaluation":

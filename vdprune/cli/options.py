@@ -143,15 +143,12 @@ def check_out(out: Path, source: Path) -> None:
     """Refuse to write over what is read, and to begin what can't be written."""
     if out.resolve() == source.resolve():
         raise ArgumentError(f"{out} would be written over itself: name another file to write")
-    from vdprune.checkpoint import holds_run
+    from vdprune.checkpoint import check_no_run
     from vdprune.storage import check_output, check_writable
 
     check_writable(out)
     check_output(out)
-    if holds_run(out):
-        raise ArgumentError(
-            f"{out} is the checkpoint of a training run: name another file to write, or remove it"
-        )
+    check_no_run(out)
 
 
 def check_checkpoint_name(out: Path) -> None:

@@ -48,6 +48,7 @@ def report_command(
     from vdprune.chain_evaluation import evaluate
     from vdprune.cli.loading import load_any, load_its_dataset
     from vdprune.cli.results import describe_file
+    from vdprune.cli.scale import tell_of_scale
     from vdprune.errors import ArgumentError
     from vdprune.plotting import load_matplotlib
     from vdprune.recipes.files import format_recipe
@@ -62,6 +63,8 @@ def report_command(
     check_writable(out)
     check_marked(out)
     data = load_its_dataset(file, loaded.dataset, dataset, data_root)
+    if not quiet:
+        tell_of_scale(loaded, data)
     facts = describe_file(
         file,
         loaded.kind,

@@ -144,10 +144,17 @@ def train_command(
 
 def _advise(recipe: "Recipe") -> str:
     """Say what took a layer's last weights, and what to do about it."""
+    from vdprune.kernels.constants import LOG_ALPHA_MIN
+
     of_kl = (
         "the KL divergence outweighed the data",
         "let the phase's kl_weight grow later or more slowly",
     )
+    if recipe.threshold < LOG_ALPHA_MIN:
+        return (
+            f"the threshold is {recipe.threshold:g}, below all log alpha; train with a higher "
+            "--threshold, as 3"
+        )
     of_cuts = "the recipe's cuts took the last", "let the cuts end at a smaller compression"
     has_cuts = any(phase.cuts for phase in recipe.phases)
     has_kl = any(phase.kind == "variational" for phase in recipe.phases)

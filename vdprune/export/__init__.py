@@ -4,7 +4,7 @@ from pathlib import Path
 
 from chainer import Chain
 
-from vdprune.checkpoint import Checkpoint
+from vdprune.checkpoint import Checkpoint, check_no_run
 from vdprune.errors import ArgumentError
 from vdprune.export.building import build_chain
 from vdprune.export.collecting import collect_chain, collect_checkpoint
@@ -37,7 +37,8 @@ def export_weights(
 
     Raises:
         ArgumentError: There is no such format or dtype, the file's ending or ``bits`` do not go with
-            it, or float16 does not reach as far as the numbers do.
+            it, float16 does not reach as far as the numbers do, or the file is a training run's
+            checkpoint.
         FileWriteError: The file can't be written, or is there and not vdprune's.
     """
     format = _check(Path(path), format, bits)
@@ -72,7 +73,7 @@ def export_chain(
     Raises:
         ArgumentError: There is no such format or ending, the file's ending or ``bits`` do not go with
             it, or the model has no variational layers, can't be run on such an example, or does what a
-            weight file can't say: see `vdprune.graph`.
+            weight file can't say: see `vdprune.graph`; or the file is a training run's checkpoint.
         FileWriteError: The file can't be written, or is there and not vdprune's.
     """
     format = _check(Path(path), format, bits)
@@ -84,6 +85,7 @@ def export_chain(
 def _check(path: Path, format: str | None, bits: int | None) -> str:
     format = choose_format(path, format)
     check_output(path)
+    check_no_run(path)
     if bits is not None and (not isinstance(bits, int) or isinstance(bits, bool)):
         raise ArgumentError(f"bits is {bits!r}: it must be a whole number, 1 to 8")
     if bits is not None and format != "packed":

@@ -1,6 +1,7 @@
 """The graph of a Chainer model, found by running it on an example."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import chainer
@@ -27,7 +28,10 @@ def check_input_shape(input_shape: tuple[int, ...]) -> None:
     Raises:
         ArgumentError: It is something else.
     """
-    if not isinstance(input_shape, Sequence) or isinstance(input_shape, str):
+    is_shape = isinstance(input_shape, Sequence) and all(
+        isinstance(size, Integral) and size > 0 for size in input_shape
+    )
+    if not is_shape:
         raise ArgumentError(
             f"input_shape is {input_shape!r}: it must be the shape of one example, as (784,)"
         )
