@@ -129,14 +129,8 @@ def _seeds(runs: list[dict[str, Any]]) -> str:
 
 def _pruned(runs: list[dict[str, Any]]) -> str:
     """List the runs that were pruned further, each with what it was before."""
-    header = [
-        "seed",
-        "trained: error, %",
-        "trained: compression",
-        "threshold",
-        "error, %",
-        "compression",
-    ]
+    trained = ["seed", "trained: error, %", "trained: compression", "threshold"]
+    header = [*trained, "error, %", "compression", "nonzero", "commit"]
     rows = [
         [
             f"{run['seed']}",
@@ -150,7 +144,7 @@ def _pruned(runs: list[dict[str, Any]]) -> str:
         ]
         for run in runs
     ]
-    table = _markdown([*header, "compression", "nonzero", "commit"], rows)
+    table = _markdown(header, rows)
     return f"`{runs[0]['command']}`, and so the other seeds:\n\n{table}"
 
 
@@ -240,6 +234,8 @@ def _commit(run: dict[str, Any]) -> str:
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
+    if {len(line) for line in lines} != {len(header)}:
+        raise ValueError(f"a row has not the {len(header)} cells of {header}")
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
