@@ -26,6 +26,7 @@ _MARKS = {
     "safetensors": rb'.{8}\{"__metadata__":.*"format":"vdprune-weights"',  # metadata have no order
     "SVG": rb"<\?xml.{,1000}<dc:creator>\s*<cc:Agent>\s*<dc:title>vdprune<",
 }
+COPIES = "vdprune-copies"  # the format of files of changed images
 _SEAL = b"vdprune-sha256:"
 SEAL_SIZE = len(_SEAL) + 64
 _MOST_BEHIND = 4096  # bytes that are looked through for a seal that is not at the end
@@ -240,9 +241,11 @@ def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) 
     wanted = " or ".join(kinds)
     if not isinstance(kind, str) or kind not in kinds:
         found = f"it is a {kind} file" if isinstance(kind, str) else _FOREIGN
-        is_exportable = found == "it is a vdprune-checkpoint file" and wanted == "vdprune-weights"
-        hint = "; `vdprune export` makes a weight file of it" if is_exportable else ""
-        raise FileFormatError(f"{path} is not a {wanted} file: {found}{hint}")
+        if (kind, wanted) == ("vdprune-checkpoint", "vdprune-weights"):
+            found += "; `vdprune export` makes a weight file of it"
+        if kind == COPIES:
+            found += ", changed images that a training run keeps, and needs no more when it is done"
+        raise FileFormatError(f"{path} is not a {wanted} file: {found}")
     version = attributes.get("format_version")
     try:
         is_known = 1 <= int(version) <= kinds[kind]  # type: ignore[arg-type]

@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import Run, change_phase
 from vdprune.formats import load_weights
+from vdprune.hdf5 import new_h5
+from vdprune.storage import COPIES
 
 
 @pytest.mark.parametrize("file", ["checkpoint.h5", "pruned.h5"])
@@ -98,3 +100,11 @@ def test_other_files_are_refused(run: Run, tiny_npz: Path) -> None:
     result = run("inspect", tiny_npz)
     assert (result.returncode, result.stdout) == (1, "")
     assert "is not a vdprune-weights file" in result.stderr
+
+
+def test_changed_copies_are_told_of(run: Run, tmp_path: Path) -> None:
+    with new_h5(tmp_path / "c.copies.h5", COPIES, 1):
+        pass
+    result = run("inspect", "c.copies.h5")
+    assert result.returncode == 1
+    assert "it is a vdprune-copies file, changed images that a training run keeps" in result.stderr

@@ -11,10 +11,10 @@ from vdprune.augmentation import Augmentation
 from vdprune.chain import VariationalDropoutChain
 from vdprune.errors import ArgumentError, FileFormatError, FileWriteError
 from vdprune.hdf5 import new_h5
+from vdprune.storage import COPIES
 from vdprune.training import warped_copies
 from vdprune.training.teacher_logits import compute_logits
 from vdprune.training.warped_copies import (
-    FORMAT,
     WarpedCopies,
     load_or_make_copies,
     make_copies,
@@ -87,7 +87,7 @@ def test_they_are_made_once(
     assert again.seconds == made.seconds > 0
     assert (made.logits is None) == (not has_teacher)
     with h5py.File(path) as file:
-        assert file.attrs["format"] == FORMAT
+        assert file.attrs["format"] == COPIES
         assert file["images"].dtype == dtype
 
 

@@ -26,10 +26,9 @@ from vdprune.augmentation import Augmentation
 from vdprune.chain import VariationalDropoutChain
 from vdprune.errors import ArgumentError, FileFormatError
 from vdprune.hdf5 import named_datasets, new_h5, open_h5, read_attribute
-from vdprune.storage import check_replaceable, check_writable
+from vdprune.storage import COPIES, check_replaceable, check_writable
 from vdprune.training.teacher_logits import compute_logits, teacher_sha256
 
-FORMAT = "vdprune-copies"
 FORMAT_VERSION = 1
 
 OnProgress = Callable[[int, int], Any]
@@ -167,7 +166,7 @@ def _check_numbers(copies: int, seed: int) -> None:
 
 def _save_copies(path: Path, key: str, copies: WarpedCopies) -> None:
     chunks = (1, min(_CHUNK, copies.images.shape[1]), *copies.images.shape[2:])
-    with new_h5(path, FORMAT, FORMAT_VERSION) as file:
+    with new_h5(path, COPIES, FORMAT_VERSION) as file:
         file.attrs["key"] = key
         file.attrs["seconds"] = copies.seconds
         file.create_dataset(
@@ -183,7 +182,7 @@ def _load_copies(
 ) -> WarpedCopies | None:
     """Read the copies, or return None if the file holds others."""
     try:
-        with open_h5(path, {FORMAT: FORMAT_VERSION}) as file:
+        with open_h5(path, {COPIES: FORMAT_VERSION}) as file:
             if read_attribute(file, "key") != key:
                 return None
             datasets = named_datasets(file)
