@@ -140,6 +140,21 @@ def holds_run(path: Path) -> bool:
         return False
 
 
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint or a pruned network; any other file, or none, stays as it is.
+
+    Args:
+        path: The file.
+    """
+    try:
+        with h5py.File(path) as file:
+            is_one = file.attrs.get("format") == CHECKPOINT
+    except OSError:
+        return
+    if is_one:
+        path.unlink()
+
+
 def check_no_run(path: Path) -> None:
     """Make sure that a file that is about to be replaced is not what a training run left.
 

@@ -112,6 +112,17 @@ def test_a_best_network_is_not_written_over(run: Run, tmp_path: Path, tiny_npz: 
     assert best.read_bytes() == before
 
 
+def test_the_best_network_of_a_fine_tuning_goes_with_it(
+    run: Run, tmp_path: Path, trained: Path
+) -> None:
+    shutil.copy(trained / "pruned.h5", tmp_path / "other.best.h5")
+    shutil.copy(trained / "weights.h5", tmp_path / "weights.best.h5")
+    for name in ("other.h5", "weights.h5"):
+        assert run("prune", trained / "checkpoint.h5", "--out", name).returncode == 0
+    assert not (tmp_path / "other.best.h5").exists()
+    assert (tmp_path / "weights.best.h5").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [

@@ -122,11 +122,16 @@ def prune_command(
 
 
 def _save(pruned: "Checkpoint", source: Path, out: Path, json: bool, quiet: bool) -> None:
-    from vdprune.checkpoint import save_checkpoint
+    from vdprune.checkpoint import holds_run, remove_checkpoint, save_checkpoint
     from vdprune.cli.results import describe_file, print_result
     from vdprune.pruning import noise_threshold
+    from vdprune.training.files import best_path
 
+    best = best_path(out)
+    is_of_training = holds_run(best)
     save_checkpoint(out, pruned)
+    if not is_of_training:  # but of a fine-tuning, which is replaced
+        remove_checkpoint(best)
     if not quiet:
         click.echo(f"{source} pruned into {out}", err=True)
     threshold = noise_threshold(pruned.model, pruned.threshold)

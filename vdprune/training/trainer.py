@@ -14,7 +14,12 @@ from chainer.training import Extension, Trainer
 
 from vdprune.blas import OneBlasThread
 from vdprune.chain_evaluation import evaluate
-from vdprune.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from vdprune.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    remove_checkpoint,
+    save_checkpoint,
+)
 from vdprune.datasets import Dataset
 from vdprune.devices import gpu_errors
 from vdprune.errors import ArgumentError, NonFiniteLossError
@@ -319,7 +324,7 @@ class TrainingRun:
         save_checkpoint(self.out, self.checkpoint, save_training)
         self.own_file.remember()
         if self._kept is None and not self._has_best:
-            best_path(self.out).unlink(missing_ok=True)  # of a run that is replaced
+            remove_checkpoint(best_path(self.out))  # of a run that is replaced
         self._kept = self._name_state()
 
     def _name_state(self) -> str:
