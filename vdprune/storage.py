@@ -241,9 +241,9 @@ def check_header(path: Path, attributes: dict[str, Any], kinds: dict[str, int]) 
     wanted = " or ".join(kinds)
     if not isinstance(kind, str) or kind not in kinds:
         found = f"it is a {kind} file" if isinstance(kind, str) else _FOREIGN
-        if (kind, wanted) == ("vdprune-checkpoint", "vdprune-weights"):
+        if found == "it is a vdprune-checkpoint file" and wanted == "vdprune-weights":
             found += "; `vdprune export` makes a weight file of it"
-        if kind == COPIES:
+        if found == f"it is a {COPIES} file":
             found += ", changed images that a training run keeps, and needs no more when it is done"
         raise FileFormatError(f"{path} is not a {wanted} file: {found}")
     version = attributes.get("format_version")

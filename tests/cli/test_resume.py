@@ -33,6 +33,16 @@ def uninterrupted(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @contextmanager
+def _hang_up(handler: signal.Handlers) -> Iterator[None]:
+    """Let programs that are started begin with a handling of SIGHUP, whatever that of the tests is."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
 def _training(folder: Path, *args: object) -> Iterator[subprocess.Popen[str]]:
     """A run in the background that has written its first checkpoint and is in a later epoch."""
     process = subprocess.Popen(
@@ -107,7 +117,8 @@ def test_interrupted_run_goes_on_to_the_same_end(
     out: str,
     how_to_go_on: str,
 ) -> None:
-    with _training(tmp_path, "--dataset", tiny_npz, *RECIPE, "--out", out) as process:
+    options = ("--dataset", tiny_npz, *RECIPE, "--out", out)
+    with _hang_up(signal.SIG_DFL), _training(tmp_path, *options) as process:
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == code
@@ -129,14 +140,9 @@ def test_a_run_that_is_to_outlive_its_terminal_goes_on(
     tmp_path: Path, tiny_npz: Path, uninterrupted: Path
 ) -> None:
     # as nohup does before it starts a program
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with _training(tmp_path, "--dataset", tiny_npz, *RECIPE) as process:
-            signal.signal(signal.SIGHUP, before)
-            process.send_signal(signal.SIGHUP)
-            _, stderr = process.communicate(timeout=60)
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    with _hang_up(signal.SIG_IGN), _training(tmp_path, "--dataset", tiny_npz, *RECIPE) as process:
+        process.send_signal(signal.SIGHUP)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
     _check_same_run(tmp_path / "checkpoint.h5", uninterrupted)
 
