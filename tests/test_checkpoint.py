@@ -14,6 +14,7 @@ from vdprune.checkpoint import (
     count_epochs,
     holds_run,
     load_checkpoint,
+    remove_checkpoint,
     save_checkpoint,
 )
 from vdprune.errors import ArgumentError, FileFormatError
@@ -208,3 +209,12 @@ def test_a_damaged_file_may_hold_a_run(tmp_path: Path) -> None:
     for use in (holds_run, count_epochs):
         with pytest.raises(FileFormatError, match="c.h5 is damaged: its checksum"):
             use(path)
+
+
+def test_files_of_others_are_no_runs_and_stay(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.best.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = [1, 2]
+    assert not holds_run(path)
+    remove_checkpoint(path)
+    assert path.exists()

@@ -134,7 +134,7 @@ def holds_run(path: Path) -> bool:
     check_seal(path)
     try:
         with h5py.File(path) as file:
-            is_ours = file.attrs.get("format") == CHECKPOINT
+            is_ours = str(file.attrs.get("format")) == CHECKPOINT
             return is_ours and (file.attrs.get("kind") == "checkpoint" or "training" in file)
     except OSError:
         return False
@@ -148,7 +148,7 @@ def remove_checkpoint(path: Path) -> None:
     """
     try:
         with h5py.File(path) as file:
-            is_one = file.attrs.get("format") == CHECKPOINT
+            is_one = str(file.attrs.get("format")) == CHECKPOINT
     except OSError:
         return
     if is_one:
