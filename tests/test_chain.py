@@ -67,6 +67,22 @@ def test_loss_is_cross_entropy_and_weighted_kl_over_n() -> None:
     assert observation["loss"] == pytest.approx(observation["class"] + 0.3 * kl / 60, rel=1e-5)
 
 
+def test_the_mask_of_the_variance_can_be_set_between_training_steps() -> None:
+    found = []
+    for masks in ((False, True), (True, True)):
+        numpy.random.seed(5)
+        model = Net(num_train=60, warm_up=0)
+        observe(model)
+        model.out.W.array[...] = 1
+        model.out.log_sigma2.array[...] = numpy.random.choice([-2, 5], model.out.W.shape)
+        for mask_variance in masks:
+            model.out.mask_variance = mask_variance
+            numpy.random.seed(6)
+            loss = observe(model)["class"]
+        found.append(loss)
+    assert found[0] == found[1]
+
+
 def test_gradient_of_the_kl_part() -> None:
     """The gradient of log_sigma2 far from the data is kl_coef / N times that of the KL."""
     model = Net(num_train=50, warm_up=0)

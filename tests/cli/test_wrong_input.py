@@ -127,6 +127,7 @@ FAILURES = [
     ("train --dataset tiny.npz --out picture.png/new.h5", "picture.png/new.h5 can't be written"),
     ("train --dataset tiny.npz --out nowhere/new.h5", "nowhere/new.h5 can't be written"),
     ("train --dataset tiny.npz --overwrite --out nowhere/new.h5", "can't be written"),
+    ("train --dataset tiny.npz --out .", ". is a folder: name a file in it, as checkpoint.h5"),
     ("train --dataset tiny.npz --out new.npz", "new.npz ends in .npz: a checkpoint ends in .h5"),
     ("train --dataset tiny.npz --overwrite --out other.h5", "was not written by vdprune"),
     ("train --resume --dataset fewer.npz", "are not the 300"),

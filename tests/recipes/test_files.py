@@ -142,6 +142,7 @@ def test_a_teacher_takes_the_place_of_the_recipes(tmp_path: Path) -> None:
             "batch_size is 100, which has no fields; set it as a whole, batch_size=VALUE",
         ),
         ("variational.optimizer.name=x", "variational.optimizer is 'adam', which has no fields"),
+        ("seed=1 batch_size=9", "'1 batch_size=9' holds another setting: give each by itself"),
         ("=3", "'=3' sets nothing: give FIELD=VALUE"),
         ("phases.0.epochs=1", "the phases are variational"),
         ("variational.cuts.0.epoch=1", "variational.cuts has 0 entries, counted from 0"),

@@ -153,6 +153,8 @@ def check_out(out: Path, source: Path) -> None:
 
 def check_checkpoint_name(out: Path) -> None:
     """Refuse a checkpoint whose name says that it is something else."""
+    if out.is_dir():
+        raise ArgumentError(f"{out} is a folder: name a file in it, as {out / 'checkpoint.h5'}")
     if out.suffix not in (".h5", ".hdf5"):
         raise ArgumentError(
             f"{out} ends in {out.suffix or 'nothing'}: a checkpoint ends in .h5 or .hdf5"

@@ -1,5 +1,6 @@
 """Recipes in TOML files: those that come with the package, and the user's own."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,11 @@ def _parse(text: str) -> Any:
     try:
         return tomlkit.parse(f"value = {text}").unwrap()["value"]
     except TOMLKitError:
+        if re.search(r"\s[\w.]+\s*=", text):
+            raise ArgumentError(
+                f"{text!r} holds another setting: give each by itself, in VDPRUNE_TRAIN_SET on a line "
+                "of its own"
+            ) from None
         return text
 
 
