@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import chainer
@@ -10,6 +11,7 @@ from chainer import Chain, ChainList, Sequential, optimizers
 from vdprune import (
     VariationalDropoutConvolution2D,
     VariationalDropoutLinear,
+    export_chain,
     to_cpu_sparse,
     to_variational_dropout,
 )
@@ -152,3 +154,10 @@ def test_sparse_links_without_a_bias() -> None:
         to_cpu_sparse(model)
         numpy.testing.assert_allclose(model.l(x).array, before, atol=1e-6)
     assert model.l.b is None
+
+
+def test_sparse_links_are_not_exported_as_there_is_no_way_back(tmp_path: Path) -> None:
+    model = Chain(l=VariationalDropoutLinear(4, 3))
+    to_cpu_sparse(model)
+    with pytest.raises(ArgumentError, match="was made sparse by to_cpu_sparse.*: export it before"):
+        export_chain(model, (4,), tmp_path / "w.npz")

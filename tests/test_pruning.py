@@ -133,6 +133,15 @@ def test_a_threshold_that_is_no_number_is_refused(threshold: float) -> None:
     numpy.testing.assert_array_equal(checkpoint.model.l1.W.array, before)
 
 
+def test_the_lower_of_two_thresholds_counts(trained: Path) -> None:
+    pruned = prune(load_checkpoint(trained / "checkpoint.h5"), 2.0)
+    left = pruned.model.sparsity()
+    for threshold, lower in ((3.0, 2.0), (1.0, 1.0)):
+        pruned = prune(pruned, threshold)
+        assert pruned.threshold == lower
+        assert (pruned.model.sparsity().nonzero < left.nonzero) is (threshold == lower)
+
+
 def test_a_trained_network_is_pruned_as_the_command_did(trained: Path) -> None:
     pruned = prune(load_checkpoint(trained / "checkpoint.h5"), 3.0)
     expected = load_checkpoint(trained / "pruned.h5")

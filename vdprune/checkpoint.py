@@ -166,9 +166,15 @@ def check_no_run(path: Path) -> None:
         FileFormatError: It is damaged, so that there is no telling.
     """
     if holds_run(path):
-        raise ArgumentError(
-            f"{path} is the checkpoint of a training run: name another file to write, or remove it"
-        )
+        with h5py.File(path) as file:
+            is_finetuning = file.attrs.get("kind") == "pruned"
+        found = "is the checkpoint of a training run"
+        if is_finetuning:
+            found = (
+                f"holds a fine-tuning that was interrupted, which `vdprune train --resume --out {path}` "
+                "finishes"
+            )
+        raise ArgumentError(f"{path} {found}: name another file to write, or remove it")
 
 
 def count_epochs(path: Path) -> int | None:
@@ -258,10 +264,12 @@ def _load_model(
     expected.save(model)
     for name, value in sorted(expected.target.items()):
         needed, found = numpy.asarray(value), datasets.get(f"model/{name}")
-        if found is None or found.shape != needed.shape:
+        if found is None:
+            raise FileFormatError(f"{path} is damaged: it has no {name}; use another copy")
+        if found.shape != needed.shape:
             raise FileFormatError(
-                f"{path}: {name} has shape {'nothing' if found is None else found.shape} in the "
-                f"file, {arch} with {json.dumps(kwargs)} needs {needed.shape}"
+                f"{path}: {name} has shape {found.shape} in the file, {arch} with {json.dumps(kwargs)} "
+                f"needs {needed.shape}"
             )
         if found.dtype.kind != needed.dtype.kind:
             raise ValueError(f"{name} is an array of {found.dtype}, expected {needed.dtype}")

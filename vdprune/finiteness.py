@@ -26,7 +26,7 @@ def check_finite(chain: Chain, loss: Any, x: Any, iteration: int) -> None:
         NonFiniteLossError: It is not; the message names the layer where it goes wrong.
     """
     if not chain.device.xp.isfinite(loss):
-        place = _find_parameter(chain) or _find_layer(chain, x)
+        place = find_parameter(chain) or _find_layer(chain, x)
         raise _error(f"the loss is {float(loss)}", iteration, place)
 
 
@@ -60,7 +60,7 @@ class LossesOnGpu:
         first = 0 if self._first is None else int(self._first)
         if first:
             self._first = None
-            what, place = "the loss was infinite or not a number", _find_parameter(chain)
+            what, place = "the loss was infinite or not a number", find_parameter(chain)
             if place is None:
                 raise NonFiniteLossError(
                     f"{what} at iteration {first}, the parameters are finite: look for labels that are "
@@ -79,13 +79,20 @@ def check_parameters(chain: Chain, iteration: int) -> None:
     Raises:
         NonFiniteLossError: A parameter holds numbers that are not finite.
     """
-    place = _find_parameter(chain)
+    place = find_parameter(chain)
     if place is not None:
         raise _error("the network is ruined", iteration, place)
 
 
-def _find_parameter(chain: Chain) -> str | None:
-    """Name the first parameter that is not finite, if there is one."""
+def find_parameter(chain: Chain) -> str | None:
+    """Name the first parameter that is not finite, and what to do about it.
+
+    Args:
+        chain: The network.
+
+    Returns:
+        A phrase; None where all are finite.
+    """
     xp = chain.device.xp
     for name, param in chain.namedparams():
         count = int((~xp.isfinite(param.array)).sum())

@@ -18,7 +18,7 @@ from vdprune.threshold import check_loga_threshold
 def prune(checkpoint: Checkpoint, threshold: float | None = None) -> Checkpoint:
     """Set the weights with a log alpha above a threshold to zero, in place.
 
-    What was cut before stays cut.
+    What was cut before stays cut, so that of its threshold and this one the lower counts.
 
     Args:
         checkpoint: A trained network.
@@ -42,6 +42,8 @@ def prune(checkpoint: Checkpoint, threshold: float | None = None) -> Checkpoint:
     else:
         check_loga_threshold(threshold)
         check_knows_noise(checkpoint.model)
+        if checkpoint.pruned:
+            threshold = min(threshold, checkpoint.threshold)
     checkpoint.model.compact({})
     for _, link in checkpoint.model.named_variational_links():
         link.loga_threshold = threshold

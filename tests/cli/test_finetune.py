@@ -70,7 +70,9 @@ def test_what_was_interrupted_is_finished_by_the_command_that_it_names(
     assert found is not None, stopped.stderr
     again = run("prune", "--finetune", 2)
     assert again.returncode == 1
-    assert "pruned.h5 is the checkpoint of a training run" in again.stderr
+    assert (
+        "pruned.h5 holds a fine-tuning that was interrupted, which `vdprune train" in again.stderr
+    )
     resumed = run(*shlex.split(found[1]), "--quiet")
     assert resumed.returncode == 0, resumed.stderr
     with h5py.File(tmp_path / "pruned.h5") as file:

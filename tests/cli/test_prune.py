@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy
@@ -107,6 +108,21 @@ def test_weights_that_are_equally_noisy_are_cut_together_and_told_of(
     assert "equally noisy" not in again.stderr + run("prune", path, "--target-sparsity", 0.9).stderr
 
 
+@pytest.mark.parametrize("options", [("--threshold", 8), ("--target-sparsity", 0.01)], ids=str)
+def test_what_was_cut_before_is_told_of(run: Run, trained: Path, options: tuple[Any, ...]) -> None:
+    before = json.loads(run("eval", trained / "pruned.h5", "--json").stdout)
+    result = run("prune", trained / "pruned.h5", *options, "--out", "again.h5")
+    assert result.returncode == 0
+    left = f"{before['nonzero']:,} nonzero at log alpha <= {before['threshold']:g}\n"
+    assert left in result.stdout
+    assert left in run("eval", "again.h5").stdout
+    lines = [line for line in result.stderr.splitlines() if line.startswith("vdprune: ")]
+    (line,) = lines
+    assert line.startswith("vdprune: nothing more is cut: ")
+    assert "pruned.h5 was pruned at 3 before, and what is cut stays cut" in line
+    assert "nothing more" not in run("prune", trained / "pruned.h5", "--threshold", 1).stderr
+
+
 def test_network_with_nothing_left_goes_down_the_chain(run: Run, trained: Path) -> None:
     prune = run("prune", trained / "checkpoint.h5", "--threshold", -1000, "--json")
     assert "compression infinite: 49,500 weights, 0 nonzero\n" in run("export").stdout
@@ -131,6 +147,26 @@ def test_training_that_is_not_done_is_told_of(
         "--out night.h5` goes on with it\n"
     )
     assert "not done" not in run(command, "night.h5", "--out", "out.h5", "--quiet").stderr
+
+
+@pytest.mark.parametrize("command", ["prune", "export"])
+def test_numbers_that_are_not_finite_are_told_of(
+    run: Run, trained: Path, tmp_path: Path, command: str
+) -> None:
+    shutil.copy(trained / "checkpoint.h5", tmp_path / "ruined.h5")
+    with h5py.File(tmp_path / "ruined.h5", "r+") as file:
+        file["model/l3/b"][1] = numpy.nan
+    told = run(command, "ruined.h5", "--out", "out.h5").stderr
+    assert "ruined.h5 is of no use: 1 of the 3 values of b of layer l3 are not finite; " in told
+
+
+def test_a_history_without_errors_is_damaged(run: Run, trained: Path, tmp_path: Path) -> None:
+    shutil.copy(trained / "checkpoint.h5", tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        del file["history/error"]
+    result = run("plot", "old.h5")
+    assert result.returncode == 1
+    assert result.stderr.endswith("old.h5 is damaged: its history has no error; use another copy\n")
 
 
 def test_a_target_that_leaves_no_weight_is_refused(run: Run, trained: Path, tmp_path: Path) -> None:

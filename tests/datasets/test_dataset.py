@@ -52,6 +52,17 @@ def test_bytes_stay_bytes_and_are_scaled_as_the_authors_do() -> None:
     assert data.input_scale == 1 / 256
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_bytes_as_floats_beside_such_divided_by_255_are_refused(part: str) -> None:
+    floats = {name: make_tiny_arrays()[name].astype("f4") for name in ("x_train", "x_test")}
+    make_tiny(**floats)
+    floats[f"x_{part}"] /= 255
+    with pytest.raises(DatasetError, match="the two must be on the same scale"):
+        make_tiny(**floats)
+    floats[f"x_{part}"] -= 0.5  # numbers of another kind
+    make_tiny(**floats)
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [

@@ -6,6 +6,7 @@ import pytest
 from chainer import Variable, gradient_check
 
 from vdprune import kernels
+from vdprune.errors import ArgumentError
 from vdprune.functions import cross_entropy
 
 
@@ -58,3 +59,30 @@ def test_other_shapes_are_left_to_chainer(monkeypatch: pytest.MonkeyPatch) -> No
     y, t = label_per_pixel()
     loss, _ = cross_entropy(y, t)
     assert float(loss.array) == pytest.approx(float(F.softmax_cross_entropy(y, t).array))
+
+
+@pytest.mark.parametrize(
+    ("t", "message"),
+    [
+        (
+            numpy.zeros(19, "i4"),
+            r"labels are int32 of shape \(19,\), the logits have shape \(20, 5\)",
+        ),
+        (numpy.zeros((20, 1), "i4"), r"give labels as int32, of shape \(20,\)"),
+        (numpy.zeros(20), "the labels are float64"),
+        (numpy.full(20, 9, "i4"), "a label 9, the logits are of 5 classes: labels go from 0 to 4"),
+        (numpy.full(20, -2, "i4"), "a label -2, the logits"),
+    ],
+    ids=["too few", "two axes", "floats", "no class", "negative"],
+)
+def test_labels_that_do_not_fit_are_refused(t: numpy.ndarray, message: str) -> None:
+    y, _ = make_batch()
+    with pytest.raises(ArgumentError, match=message):
+        cross_entropy(y, t)
+
+
+def test_labels_of_pixels_and_wide_ones_are_chainers() -> None:
+    y, t = numpy.random.randn(2, 5, 3, 4).astype("f4"), numpy.random.randint(-1, 5, (2, 3, 4))
+    loss, _ = cross_entropy(y, t.astype("i8"))
+    expected = F.softmax_cross_entropy(y, t.astype("i8"))
+    assert float(loss.array) == float(expected.array)

@@ -136,3 +136,12 @@ def test_points_after_the_end_are_told_of() -> None:
 def test_no_point_falls_behind_the_end_by_moving() -> None:
     phase = Phase("one", 49, learning_rate=Schedule(((0.0, 0.001), (49.0, 0.0))))
     assert not any(phase.with_epochs(epochs).list_unreached() for epochs in range(1, 200))
+
+
+def test_of_many_cuts_the_first_and_the_last_are_told() -> None:
+    cuts = tuple(Cut(float(epoch), compression=2.0 + epoch) for epoch in range(9))
+    words = Phase("rounds", 30, cuts=cuts).describe()
+    assert (
+        "; 9 cuts; first cut to 2x by log-alpha at epoch 0; last cut to 10x by log-alpha at epoch 8"
+    ) in words
+    assert words.count("cut to") == 2

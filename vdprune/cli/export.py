@@ -13,7 +13,7 @@ from vdprune.cli.options import (
     dataset_options,
     output_options,
 )
-from vdprune.cli.running import load_runtime, tell_of_unfinished
+from vdprune.cli.running import load_runtime, tell_of_state
 from vdprune.cli.writing import FORMATS, choose_format, write_weights
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def export_command(
     if format == "packed":
         load_constriction()  # or say that it is missing before anything takes time
     if not quiet:
-        tell_of_unfinished(checkpoint, loaded.recipe)
+        tell_of_state(checkpoint, loaded)
     threshold = noise_threshold(loaded.model, loaded.threshold)
     if not loaded.pruned and not quiet and threshold is not None:
         click.echo(

@@ -19,6 +19,11 @@ from vdprune.sparsity import NetworkSparsity
 if TYPE_CHECKING:
     from vdprune.checkpoint import Checkpoint, History
 
+_COLUMNS = (
+    *("epoch", "iteration", "class", "kl", "kl_coef", "train_error"),
+    *("error", "sparsity", "compression", "seconds"),
+)  # of a history, which commands read
+
 
 @dataclass(frozen=True)
 class LoadedFile:
@@ -158,6 +163,11 @@ def load_checkpoint(path: Path) -> "Checkpoint":
         from_table(loaded.recipe)
     except (ArgumentError, TypeError) as error:
         raise FileFormatError(f"{path} is damaged: {error}; use another copy") from error
+    missing = [name for name in _COLUMNS if loaded.history and name not in loaded.history[0]]
+    if missing:
+        raise FileFormatError(
+            f"{path} is damaged: its history has no {', '.join(missing)}; use another copy"
+        )
     return loaded
 
 

@@ -96,7 +96,7 @@ def _warn_of_unknown_variables() -> None:
     }
     for name in sorted(os.environ):
         if name.startswith("VDPRUNE_") and name not in known:
-            close = difflib.get_close_matches(name, known, 1)
+            close = difflib.get_close_matches(name, known, 1, cutoff=0.86)
             hint = f"; did you mean {close[0]}?" if close else ""
             click.echo(f"vdprune: {name} is set, but there is no such option{hint}", err=True)
 

@@ -242,7 +242,6 @@ def _config_value(
     if option.multiple:
         refuse(f"sets {key!r} to {value!r}, which is not a list")
     if isinstance(value, bool) is not option.is_flag or not isinstance(value, str | int | float):
-        refuse(
-            f"sets {key!r} to {value!r}, which is not {'true or false' if option.is_flag else 'a value'}"
-        )
+        kind = "true or false" if option.is_flag else option.metavar or option.type.name
+        refuse(f"sets {key!r} to {value!r}, which is not {kind}")
     return value if option.is_flag else str(value)

@@ -21,7 +21,7 @@ from vdprune.cli.running import (
     how_to_resume,
     print_run,
     run_to_the_end,
-    tell_of_unfinished,
+    tell_of_state,
     watching_signals,
 )
 
@@ -78,8 +78,8 @@ def prune_command(
 ) -> None:
     """Cut the weights that are nothing but noise.
 
-    CHECKPOINT is what `vdprune train` wrote (checkpoint.h5 by default). The weights that are cut are
-    zero in the new file; the checkpoint stays as it is.
+    CHECKPOINT is what `vdprune train` wrote (checkpoint.h5 by default), or a pruned file, of which more
+    is cut. The weights that are cut are zero in the new file; the checkpoint stays as it is.
     """
     if threshold is not None and target_sparsity is not None:
         raise click.UsageError("give --threshold or --target-sparsity, not both")
@@ -99,9 +99,10 @@ def prune_command(
     if finetune is not None and loaded.recipe["validation"]:
         check_out(best_path(out), checkpoint)
     if not quiet:
-        tell_of_unfinished(checkpoint, loaded.recipe)
+        tell_of_state(checkpoint, loaded)
     if target_sparsity is not None:
         threshold = pruning.threshold_for_sparsity(loaded.model, target_sparsity)
+    had = loaded.model.sparsity().nonzero if loaded.pruned else None
     pruned = pruning.prune(loaded, threshold)
     if finetune is None:
         _save(pruned, checkpoint, out, json, quiet)
@@ -117,7 +118,9 @@ def prune_command(
         )
         if sparsity.nonzero == sparsity.weights:
             click.echo(f"vdprune: {_why_nothing_is_cut(pruned)}", err=True)
-        if target_sparsity is not None:
+        if had == sparsity.nonzero and (threshold, target_sparsity) != (None, None):
+            click.echo(f"vdprune: {_tell_of_earlier_cut(checkpoint, pruned)}", err=True)
+        elif target_sparsity is not None:
             _tell_of_ties(sparsity, target_sparsity)
 
 
@@ -153,6 +156,15 @@ def _tell_of_ties(sparsity: "NetworkSparsity", target: float) -> None:
             "equally noisy is cut together",
             err=True,
         )
+
+
+def _tell_of_earlier_cut(source: Path, pruned: "Checkpoint") -> str:
+    from vdprune.cli.results import tell_threshold
+
+    return (
+        f"nothing more is cut: {source} was pruned at {tell_threshold(pruned.threshold)} before, and "
+        "what is cut stays cut; to keep more, prune the checkpoint that it was made from"
+    )
 
 
 def _why_nothing_is_cut(pruned: "Checkpoint") -> str:

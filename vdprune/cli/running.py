@@ -14,6 +14,7 @@ from vdprune.cli.interruption import was_interrupted
 from vdprune.errors import DeviceError
 
 if TYPE_CHECKING:
+    from vdprune.checkpoint import Checkpoint
     from vdprune.cli.progress import Progress
     from vdprune.training.trainer import TrainingRun
 
@@ -116,17 +117,21 @@ def how_to_resume(out: Path, data_root: Path | None, gpu: int | None, threads: i
     return f"`{' '.join(['vdprune train --resume', *given])}`"
 
 
-def tell_of_unfinished(path: Path, recipe: dict[str, Any]) -> None:
-    """Say so on standard error where a checkpoint's training is not done.
+def tell_of_state(path: Path, checkpoint: "Checkpoint") -> None:
+    """Say so on standard error where a checkpoint's training is not done, or has ruined it.
 
     Args:
-        path: The checkpoint.
-        recipe: Its recipe's fields.
+        path: The file.
+        checkpoint: What it holds.
     """
     from vdprune.checkpoint import count_epochs
+    from vdprune.finiteness import find_parameter
     from vdprune.recipes.tables import from_table
 
-    done, epochs = count_epochs(path), from_table(recipe).epochs
+    fault = find_parameter(checkpoint.model)
+    if fault is not None:
+        click.echo(f"vdprune: {path} is of no use: {fault}", err=True)
+    done, epochs = count_epochs(path), from_table(checkpoint.recipe).epochs
     if done is not None and done < epochs:
         click.echo(
             f"vdprune: {path}: {done} of {epochs} epochs are done, its training is not; "

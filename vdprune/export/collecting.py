@@ -5,7 +5,7 @@ from typing import Any
 from chainer import Chain, get_device
 
 from vdprune.checkpoint import Checkpoint
-from vdprune.conversion import named_variational_links
+from vdprune.conversion import named_masked_links, named_variational_links
 from vdprune.errors import ArgumentError
 from vdprune.export.tracing import trace
 from vdprune.formats.weights import Weights
@@ -48,6 +48,11 @@ def collect_chain(chain: Chain, input_shape: tuple[int, ...]) -> Weights:
             graph can't say.
     """
     thresholds = [link.loga_threshold for _, link in named_variational_links(chain)]
+    if not thresholds and named_masked_links(chain):
+        raise ArgumentError(
+            f"{type(chain).__name__} was made sparse by to_cpu_sparse, from which there is no way back: "
+            "export it before that, or load its checkpoint again"
+        )
     if not thresholds:
         raise ArgumentError(
             f"{type(chain).__name__} has no variational layers: convert it with "

@@ -73,8 +73,10 @@ def unpack(
     if header["encoding"] not in list(ENCODINGS):
         raise ValueError(f"its encoding is {header['encoding']!r}")
     for path, shape in found.arrays.items():
-        if path not in expected and shapes.get(path) != shape:
-            raise ValueError(f"{path} has shape {shapes.get(path)}, its graph needs {shape}")
+        if path not in expected and path not in shapes:
+            raise KeyError(f"it has no {path}")
+        if path not in expected and shapes[path] != shape:
+            raise ValueError(f"{path} has shape {shapes[path]}, its graph needs {shape}")
     encoding = ENCODINGS[header["encoding"]]
     weights = {
         path: encoding.decode({name: read(_join(path, name)) for name in encoding.MEMBERS}, shape)

@@ -8,6 +8,7 @@ from chainer import Variable, as_array, as_variable
 from chainer.backends import cuda
 
 from vdprune import kernels
+from vdprune.errors import ArgumentError
 from vdprune.functions.choice import Fused, choose_fused
 from vdprune.functions.first_order import FirstOrderFunction
 
@@ -63,6 +64,10 @@ def cross_entropy(y: Any, t: Any) -> tuple[Variable, Any]:
     Returns:
         The mean over the batch in nats, shape (), dtype of y; and the share of examples whose label is
         the largest logit, an array of shape ().
+
+    Raises:
+        ArgumentError: The labels have another shape or are no whole numbers; or, on the CPU, one is no
+            class.
     """
     y, t = as_variable(y), as_array(t)
     fused = _choose(y.array, t)
@@ -75,7 +80,24 @@ def cross_entropy(y: Any, t: Any) -> tuple[Variable, Any]:
         (loss,) = function.apply((y,))
         if function.right >= 0:
             return loss, numpy.asarray(function.right / len(t), y.dtype)
+    _check_labels(y.array, t)
     return F.softmax_cross_entropy(y, t), F.accuracy(y, t, ignore_label=-1).array
+
+
+def _check_labels(y: Any, t: Any) -> None:
+    """Refuse what Chainer would refuse in words that say nothing of labels."""
+    shape = y.shape[:1] + y.shape[2:]
+    if t.shape != shape or t.dtype.kind != "i":
+        raise ArgumentError(
+            f"the labels are {t.dtype} of shape {t.shape}, the logits have shape {y.shape}: give labels "
+            f"as int32, of shape {shape}"
+        )
+    if isinstance(t, numpy.ndarray) and t.size and not -1 <= t.min() <= t.max() < y.shape[1]:
+        wrong = t.max() if t.max() >= y.shape[1] else t.min()
+        raise ArgumentError(
+            f"there is a label {wrong}, the logits are of {y.shape[1]} classes: labels go from 0 to "
+            f"{y.shape[1] - 1}, and -1 is one that does not count"
+        )
 
 
 def _choose(y: Any, t: Any) -> Fused | None:

@@ -15,6 +15,7 @@ Prior = Literal["log-uniform", "ard"]
 CutBy = Literal["log-alpha", "magnitude"]
 
 _MOST_TIMES = 10_000
+_MOST_CUTS_TOLD = 3
 _ROUNDING = 1e-9  # of the epochs of points that were moved
 _SCHEDULES = ("learning_rate", "kl_weight", "noise", "temperature")
 _ALWAYS_1 = Schedule(((0.0, 1.0),))
@@ -241,7 +242,10 @@ class Phase:
             words.append(f"noise {self.noise.describe()}")
         if self.temperature is not None:
             words.append(f"temperature {self.temperature.describe()}")
-        words.extend(cut.describe() for cut in self.cuts)
+        cuts = [cut.describe() for cut in self.cuts]
+        if len(cuts) > _MOST_CUTS_TOLD:
+            cuts = [f"{len(cuts)} cuts", f"first {cuts[0]}", f"last {cuts[-1]}"]
+        words.extend(cuts)
         if self.augmentation is not None and self.augmentation.changes_images:
             words.append(self.augmentation.describe())
         return f"{self.name} ({self.kind}): {'; '.join(words)}"
