@@ -133,6 +133,9 @@ def test_a_variable_that_is_no_option_is_named(run: Run) -> None:
         "vdprune: VDPRUNE_TRAIN_EPOCSH is set, but there is no such option; did you mean "
         "VDPRUNE_TRAIN_EPOCHS?\n"
     )
+    for name in ("VDPRUNE_FOO_X", "VDPRUNE_EVAL_FILE"):
+        told = run("--version", env={name: "3"}).stderr
+        assert told == f"vdprune: {name} is set, but there is no such option\n"
 
 
 def test_where_a_refused_value_is_set_is_told(run: Run, tmp_path: Path) -> None:

@@ -81,6 +81,13 @@ def test_labels_that_do_not_fit_are_refused(t: numpy.ndarray, message: str) -> N
         cross_entropy(y, t)
 
 
+def test_logits_of_one_axis_are_refused() -> None:
+    with pytest.raises(
+        ArgumentError, match=r"logits have shape \(5,\): they must have \(batch, cl"
+    ):
+        cross_entropy(numpy.zeros(5, "f4"), numpy.zeros(5, "i4"))
+
+
 def test_labels_of_pixels_and_wide_ones_are_chainers() -> None:
     y, t = numpy.random.randn(2, 5, 3, 4).astype("f4"), numpy.random.randint(-1, 5, (2, 3, 4))
     loss, _ = cross_entropy(y, t.astype("i8"))

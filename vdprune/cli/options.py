@@ -243,5 +243,5 @@ def _config_value(
         refuse(f"sets {key!r} to {value!r}, which is not a list")
     if isinstance(value, bool) is not option.is_flag or not isinstance(value, str | int | float):
         kind = "true or false" if option.is_flag else option.metavar or option.type.name
-        refuse(f"sets {key!r} to {value!r}, which is not {kind}")
+        refuse(f"sets {key!r} to {value!r}: {option.opts[0]} takes {kind}")
     return value if option.is_flag else str(value)

@@ -102,7 +102,7 @@ def prune_command(
         tell_of_state(checkpoint, loaded)
     if target_sparsity is not None:
         threshold = pruning.threshold_for_sparsity(loaded.model, target_sparsity)
-    had = loaded.model.sparsity().nonzero if loaded.pruned else None
+    before = loaded.model.sparsity().nonzero if loaded.pruned else None
     pruned = pruning.prune(loaded, threshold)
     if finetune is None:
         _save(pruned, checkpoint, out, json, quiet)
@@ -118,8 +118,8 @@ def prune_command(
         )
         if sparsity.nonzero == sparsity.weights:
             click.echo(f"vdprune: {_why_nothing_is_cut(pruned)}", err=True)
-        if had == sparsity.nonzero and (threshold, target_sparsity) != (None, None):
-            click.echo(f"vdprune: {_tell_of_earlier_cut(checkpoint, pruned)}", err=True)
+        if before == sparsity.nonzero and threshold is not None:
+            click.echo(f"vdprune: {_tell_of_earlier_cut(checkpoint, loaded.threshold)}", err=True)
         elif target_sparsity is not None:
             _tell_of_ties(sparsity, target_sparsity)
 
@@ -158,11 +158,11 @@ def _tell_of_ties(sparsity: "NetworkSparsity", target: float) -> None:
         )
 
 
-def _tell_of_earlier_cut(source: Path, pruned: "Checkpoint") -> str:
+def _tell_of_earlier_cut(source: Path, threshold: float) -> str:
     from vdprune.cli.results import tell_threshold
 
     return (
-        f"nothing more is cut: {source} was pruned at {tell_threshold(pruned.threshold)} before, and "
+        f"nothing more is cut: {source} was pruned at {tell_threshold(threshold)} before, and "
         "what is cut stays cut; to keep more, prune the checkpoint that it was made from"
     )
 

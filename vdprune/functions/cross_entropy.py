@@ -66,8 +66,8 @@ def cross_entropy(y: Any, t: Any) -> tuple[Variable, Any]:
         the largest logit, an array of shape ().
 
     Raises:
-        ArgumentError: The labels have another shape or are no whole numbers; or, on the CPU, one is no
-            class.
+        ArgumentError: The logits have one axis; the labels have another shape or are no whole numbers;
+            or, on the CPU, one is no class.
     """
     y, t = as_variable(y), as_array(t)
     fused = _choose(y.array, t)
@@ -86,6 +86,8 @@ def cross_entropy(y: Any, t: Any) -> tuple[Variable, Any]:
 
 def _check_labels(y: Any, t: Any) -> None:
     """Refuse what Chainer would refuse in words that say nothing of labels."""
+    if y.ndim < 2:
+        raise ArgumentError(f"the logits have shape {y.shape}: they must have (batch, classes)")
     shape = y.shape[:1] + y.shape[2:]
     if t.shape != shape or t.dtype.kind != "i":
         raise ArgumentError(
