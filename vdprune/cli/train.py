@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     "--epochs",
     type=int,
     metavar="N",
-    help="Passes through the training images, of all phases; schedules and cuts are stretched along.",
+    help="Passes through the training images, of all phases; the recipe's schedules and cuts are "
+    "stretched along, what --set gives is not.",
 )
 @click.option("--batch-size", type=int, metavar="N", help="Images in a step.")
 @click.option(

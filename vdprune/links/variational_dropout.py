@@ -103,8 +103,8 @@ class VariationalDropout(FixedLogAlpha):
         """
         if self.W.array is None:
             raise ArgumentError(
-                f"{type(self).__name__} has no weights yet: its input size was left open, so call "
-                "it on a batch, or give the size, before asking for its log alpha"
+                f"{type(self).__name__} has no weights yet: its input size was left open, so call it on "
+                "a batch, or give the size, before it is pruned, exported or asked for its log alpha"
             )
         if self.fixed is not None:
             return Variable(self.fixed.log_alpha, requires_grad=False)
