@@ -116,8 +116,7 @@ def test_what_was_cut_before_is_told_of(run: Run, trained: Path, options: tuple[
     left = f"{before['nonzero']:,} nonzero at log alpha <= {before['threshold']:g}\n"
     assert left in result.stdout
     assert left in run("eval", "again.h5").stdout
-    lines = [line for line in result.stderr.splitlines() if line.startswith("vdprune: ")]
-    (line,) = lines
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("vdprune: ")]
     assert line.startswith("vdprune: nothing more is cut: ")
     assert "pruned.h5 was pruned at 3 before, and what is cut stays cut" in line
     assert "nothing more" not in run("prune", trained / "pruned.h5", "--threshold", 1).stderr

@@ -271,7 +271,7 @@ def _check_split(split: Split) -> None:
 def _check_scales(name: str, train: numpy.ndarray, test: numpy.ndarray) -> None:
     """Refuse bytes beside numbers that are bytes divided by 255, as their scale is that of training.
 
-    Numbers that only might be bytes are refused where they are larger than small ones ever get.
+    Other numbers are taken for bytes where one of them is above 100 and none is above 255.
     """
     small, large = sorted((train, test), key=lambda x: float(x.max()))
     most = 1 if large.dtype.kind == "u" else 100
